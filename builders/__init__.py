@@ -1,0 +1,1 @@
+"""How a release is made, offline: log, dataset, retrieval, ranker, export, publication."""

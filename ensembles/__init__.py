@@ -1,0 +1,1 @@
+"""What runs online, as data: tensor contracts, steps, profiles, rendering."""

@@ -1,0 +1,90 @@
+"""Tensor contracts: what a request, a response and each step's tensors look like.
+
+Shapes are written without the batch axis; ``-1`` is a length that the request or the release fixes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ensembles.errors import ContractError
+
+
+class DataType(StrEnum):
+    """Triton's data types, as they are spelled in requests."""
+
+    BOOL = "BOOL"
+    UINT8 = "UINT8"
+    INT32 = "INT32"
+    INT64 = "INT64"
+    FP16 = "FP16"
+    FP32 = "FP32"
+    BYTES = "BYTES"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A named tensor; ``shape`` leaves out the batch axis.
+
+    Raises:
+        ContractError: for an empty name or a length that is neither positive nor -1.
+    """
+
+    name: str
+    datatype: DataType
+    shape: tuple[int, ...]
+    optional: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.name or self.name != self.name.lower() or not self.name.isidentifier():
+            raise ContractError(f"a tensor name is lower snake case; got {self.name!r}")
+        if not self.shape or any(d < 1 and d != -1 for d in self.shape):
+            raise ContractError(
+                f"tensor {self.name!r}: each length is positive or -1; got {self.shape}"
+            )
+
+    def fits(self, other: TensorSpec) -> bool:
+        """Whether a producer of ``self`` may feed a consumer that declares ``other``."""
+        same_rank = len(self.shape) == len(other.shape)
+        return (
+            self.datatype == other.datatype
+            and same_rank
+            and all(a == b or -1 in (a, b) for a, b in zip(self.shape, other.shape, strict=True))
+        )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may ask for; anything beyond is answered with INVALID_ARGUMENT."""
+
+    k_default: int = 10
+    k_max: int = 100
+    id_bytes: int = 256
+    candidates: int = 5000
+    recent: int = 1000
+
+
+LIMITS = Limits()
+
+MAX_BATCH = 128
+"""Rows that one request, and one dynamic batch, may hold."""
+
+# The request and the response: the public contract.
+USER_ID = TensorSpec("user_id", DataType.BYTES, (1,))
+K = TensorSpec("k", DataType.INT32, (1,), optional=True)
+CANDIDATES = TensorSpec("candidates", DataType.BYTES, (-1,), optional=True)
+RECENT = TensorSpec("recent", DataType.BYTES, (-1,), optional=True)
+ITEM_ID = TensorSpec("item_id", DataType.BYTES, (-1,))
+SCORE = TensorSpec("score", DataType.FP32, (-1,))
+
+# Between the steps: few tensors, item numbers instead of ids, padded to the release's lengths.
+CANDIDATE_FEATURES_WIDTH = 5
+"""Packed per candidate: neighbour score, factor score, popularity, recency, category match."""
+
+HISTORY = TensorSpec("history", DataType.INT32, (-1,))
+CANDIDATE = TensorSpec("candidate", DataType.INT32, (-1,))
+CANDIDATE_FEATURES = TensorSpec("candidate_features", DataType.FP32, (-1, CANDIDATE_FEATURES_WIDTH))
+CANDIDATE_FLAGS = TensorSpec("candidate_flags", DataType.UINT8, (-1,))
+TOP_K = TensorSpec("top_k", DataType.INT32, (1,))
+LOGIT = TensorSpec("logit", DataType.FP32, (-1,))

@@ -1,0 +1,120 @@
+"""Render a pipeline to Triton's ``config.pbtxt``, through Triton's own protobuf.
+
+The default file of a model is the cpu profile; other profiles stand in ``configs/NAME.pbtxt``,
+where ``tritonserver --model-config-name NAME`` finds them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ensembles.contracts import LIMITS, DataType, TensorSpec
+from ensembles.errors import MissingExtra
+from ensembles.pipeline import Pipeline, Step
+from ensembles.profiles import CPU, GPU, Backend, Knobs, Profile
+
+if TYPE_CHECKING:
+    from tritonclient.grpc import model_config_pb2 as pb
+
+_TRITON_TYPES = {
+    **{t: f"TYPE_{t}" for t in DataType},
+    DataType.BYTES: "TYPE_STRING",
+}
+_HEADER = "# Rendered by ensembles/render.py (make render); do not edit by hand.\n"
+
+
+def render_pipeline(pipeline: Pipeline, release: int, knobs: Knobs) -> dict[Path, str]:
+    """Every configuration file of a repository, by its path relative to the repository."""
+    files = {Path(pipeline.name, "config.pbtxt"): _text(_ensemble(pipeline, release, knobs))}
+    for step in pipeline.steps:
+        files[Path(step.name, "config.pbtxt")] = _text(_step(step, CPU, knobs))
+        if GPU.backend(step.name) != CPU.backend(step.name):
+            files[Path(step.name, "configs", f"{GPU.name}.pbtxt")] = _text(_step(step, GPU, knobs))
+    return files
+
+
+def _model_config_pb2() -> Any:
+    try:
+        from tritonclient.grpc import model_config_pb2
+    except ImportError as e:
+        raise MissingExtra("tritonclient", "serve") from e
+    return model_config_pb2
+
+
+def _text(config: pb.ModelConfig) -> str:
+    from google.protobuf import text_format
+
+    body: str = text_format.MessageToString(config)
+    return _HEADER + body
+
+
+def _add_tensors(
+    config: pb.ModelConfig, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
+) -> None:
+    for t in inputs:
+        config.input.add(
+            name=t.name,
+            data_type=_TRITON_TYPES[t.datatype],
+            dims=t.shape,
+            optional=t.optional,
+        )
+    for t in outputs:
+        config.output.add(name=t.name, data_type=_TRITON_TYPES[t.datatype], dims=t.shape)
+
+
+def _ensemble(pipeline: Pipeline, release: int, knobs: Knobs) -> pb.ModelConfig:
+    """The ensemble pins the release's version of every step: a swap is one load of this file."""
+    config = _model_config_pb2().ModelConfig(
+        name=pipeline.name, platform="ensemble", max_batch_size=knobs.max_batch
+    )
+    config.version_policy.specific.versions.append(release)
+    _add_tensors(config, pipeline.inputs, pipeline.outputs)
+    for step in pipeline.steps:
+        wired = config.ensemble_scheduling.step.add(model_name=step.name, model_version=release)
+        wired.input_map.update({t.name: t.name for t in step.inputs})
+        wired.output_map.update({t.name: t.name for t in step.outputs})
+    return config
+
+
+def _step(step: Step, profile: Profile, knobs: Knobs) -> pb.ModelConfig:
+    backend = profile.backend(step.name)
+    config = _model_config_pb2().ModelConfig(
+        name=step.name, backend=backend, max_batch_size=knobs.max_batch
+    )
+    config.version_policy.latest.num_versions = 2
+    _add_tensors(config, step.inputs, step.outputs)
+    on_gpu = backend == Backend.TENSORRT
+    config.instance_group.add(
+        count=1 if on_gpu else knobs.instances, kind="KIND_GPU" if on_gpu else "KIND_CPU"
+    )
+    queue = config.dynamic_batching.default_queue_policy
+    queue.max_queue_size = knobs.max_queue_size
+    queue.default_timeout_microseconds = knobs.queue_timeout_ms * 1000
+    queue.timeout_action = queue.REJECT
+    for key, value in _parameters(step, backend, knobs).items():
+        config.parameters[key].string_value = value
+    return config
+
+
+def _parameters(step: Step, backend: Backend, knobs: Knobs) -> dict[str, str]:
+    """Settings that a Python step reads when it starts, as strings."""
+    if step.name == "features":
+        return {
+            "k_default": str(LIMITS.k_default),
+            "k_max": str(LIMITS.k_max),
+            "id_bytes": str(LIMITS.id_bytes),
+            "candidates": str(LIMITS.candidates),
+            "recent": str(LIMITS.recent),
+            "state": knobs.state,
+        }
+    if step.name == "ranker" and backend == Backend.PYTHON:
+        return {"threads": str(knobs.ranker_threads)}
+    return {}
+
+
+def write_configs(repository: Path, pipeline: Pipeline, release: int, knobs: Knobs) -> None:
+    """Write every configuration file of ``pipeline`` below ``repository``."""
+    for path, text in render_pipeline(pipeline, release, knobs).items():
+        (repository / path).parent.mkdir(parents=True, exist_ok=True)
+        (repository / path).write_text(text, encoding="utf-8")

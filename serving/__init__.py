@@ -1,0 +1,1 @@
+"""Start Triton, talk to it, check what it serves."""

@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from builders.publish.release import SOURCE
+from ensembles.contracts import MAX_BATCH
+from ensembles.errors import ContractError
+from ensembles.profiles import CPU, GPU, Knobs
+from ensembles.recommend import RECOMMEND
+from ensembles.render import render_pipeline, write_configs
+
+
+def parse(text):
+    return text_format.Parse(text, model_config_pb2.ModelConfig())
+
+
+@pytest.fixture(scope="module")
+def files():
+    return render_pipeline(RECOMMEND, release=7, knobs=Knobs(instances=3, max_queue_size=9))
+
+
+def test_the_ensemble_pins_the_release_of_every_step(files):
+    ensemble = parse(files[Path("recommend/config.pbtxt")])
+    assert [(s.model_name, s.model_version) for s in ensemble.ensemble_scheduling.step] == [
+        ("features", 7),
+        ("ranker", 7),
+        ("policy", 7),
+    ]
+    assert list(ensemble.version_policy.specific.versions) == [7]
+
+
+def test_profiles_differ_in_backend_and_instances_only(files):
+    cpu = parse(files[Path("ranker/config.pbtxt")])
+    gpu = parse(files[Path("ranker/configs/gpu.pbtxt")])
+    assert (cpu.backend, gpu.backend) == ("python", "tensorrt")
+    assert (cpu.input, cpu.output) == (gpu.input, gpu.output)
+    for config in (cpu, gpu):
+        for field in ("backend", "instance_group", "parameters"):
+            config.ClearField(field)
+    assert cpu == gpu
+
+
+def test_every_step_bounds_its_queue_and_batches(files):
+    for step in ("features", "ranker", "policy"):
+        config = parse(files[Path(step, "config.pbtxt")])
+        policy = config.dynamic_batching.default_queue_policy
+        assert policy.max_queue_size == 9
+        assert policy.default_timeout_microseconds > 0
+        assert policy.timeout_action == policy.REJECT
+        assert config.max_batch_size == MAX_BATCH
+        assert config.instance_group[0].count == 3
+
+
+def test_optional_request_tensors_stay_optional(files):
+    for model in ("recommend", "features"):
+        inputs = {t.name: t.optional for t in parse(files[Path(model, "config.pbtxt")]).input}
+        assert inputs == {"user_id": False, "k": True, "candidates": True, "recent": True}
+
+
+def test_committed_configs_equal_rendered_ones():
+    for path, text in render_pipeline(RECOMMEND, 1, Knobs()).items():
+        assert (SOURCE / path).read_text(encoding="utf-8") == text, f"{path}: run `make render`"
+
+
+def test_write_configs_makes_the_folders(tmp_path):
+    write_configs(tmp_path, RECOMMEND, 1, Knobs())
+    assert (tmp_path / "ranker" / "configs" / "gpu.pbtxt").is_file()
+
+
+def test_both_profiles_place_every_step():
+    for profile in (CPU, GPU):
+        for step in RECOMMEND.steps:
+            assert profile.backend(step.name)
+    with pytest.raises(ContractError, match="places no step 'other'"):
+        CPU.backend("other")
+
+
+def test_knobs_are_limited():
+    with pytest.raises(ContractError, match="max_batch"):
+        Knobs(max_batch=MAX_BATCH + 1)
