@@ -84,6 +84,8 @@ def _step(step: Step, profile: Profile, knobs: Knobs) -> pb.ModelConfig:
     )
     config.version_policy.latest.num_versions = 2
     _add_tensors(config, step.inputs, step.outputs)
+    if backend == Backend.PYTHON:
+        _batch_ragged(config)
     on_gpu = backend == Backend.TENSORRT
     config.instance_group.add(
         count=1 if on_gpu else knobs.instances, kind="KIND_GPU" if on_gpu else "KIND_CPU"
@@ -95,6 +97,12 @@ def _step(step: Step, profile: Profile, knobs: Knobs) -> pb.ModelConfig:
     for key, value in _parameters(step, backend, knobs).items():
         config.parameters[key].string_value = value
     return config
+
+
+def _batch_ragged(config: pb.ModelConfig) -> None:
+    """Let requests of different lengths share a batch: the Python steps stack them themselves."""
+    for tensor in config.input:
+        tensor.allow_ragged_batch = -1 in tensor.dims
 
 
 def _parameters(step: Step, backend: Backend, knobs: Knobs) -> dict[str, str]:
@@ -118,3 +126,13 @@ def write_configs(repository: Path, pipeline: Pipeline, release: int, knobs: Kno
     for path, text in render_pipeline(pipeline, release, knobs).items():
         (repository / path).parent.mkdir(parents=True, exist_ok=True)
         (repository / path).write_text(text, encoding="utf-8")
+
+
+def stale_configs(repository: Path, pipeline: Pipeline, release: int, knobs: Knobs) -> list[Path]:
+    """Configuration files below ``repository`` that are missing or not as rendered."""
+    return [
+        repository / path
+        for path, text in render_pipeline(pipeline, release, knobs).items()
+        if not (repository / path).is_file()
+        or (repository / path).read_text(encoding="utf-8") != text
+    ]

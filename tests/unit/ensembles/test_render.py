@@ -35,8 +35,9 @@ def test_profiles_differ_in_backend_and_instances_only(files):
     cpu = parse(files[Path("ranker/config.pbtxt")])
     gpu = parse(files[Path("ranker/configs/gpu.pbtxt")])
     assert (cpu.backend, gpu.backend) == ("python", "tensorrt")
-    assert (cpu.input, cpu.output) == (gpu.input, gpu.output)
     for config in (cpu, gpu):
+        for tensor in config.input:
+            tensor.ClearField("allow_ragged_batch")
         for field in ("backend", "instance_group", "parameters"):
             config.ClearField(field)
     assert cpu == gpu
@@ -51,6 +52,13 @@ def test_every_step_bounds_its_queue_and_batches(files):
         assert policy.timeout_action == policy.REJECT
         assert config.max_batch_size == MAX_BATCH
         assert config.instance_group[0].count == 3
+
+
+def test_requests_of_different_lengths_share_a_batch_in_python_steps(files):
+    ragged = {t.name: t.allow_ragged_batch for t in parse(files[Path("features/config.pbtxt")]).input}
+    assert ragged == {"user_id": False, "k": False, "candidates": True, "recent": True}
+    on_gpu = parse(files[Path("ranker/configs/gpu.pbtxt")])
+    assert not any(t.allow_ragged_batch for t in on_gpu.input)
 
 
 def test_optional_request_tensors_stay_optional(files):

@@ -1,0 +1,260 @@
+"""The front door: parses the command line, calls, prints, and returns an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from ensembles.errors import MillirankError
+
+_DEMO = Path("build/movielens/repository")
+_repository = click.argument("repository", type=click.Path(path_type=Path), default=_DEMO)
+
+_protocols = click.option(
+    "--protocol",
+    "protocols",
+    type=click.Choice(["grpc", "http"]),
+    multiple=True,
+    default=("grpc", "http"),
+    show_default=True,
+    help="Repeat it for several; they run one after the other.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option("0.1.0", prog_name="millirank")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    r"""Turn an interaction log into a Triton deployment that answers in milliseconds.
+
+    \b
+    First steps:
+      millirank build builders/presets/movielens.toml      build and publish a recommender
+      millirank serve build/movielens/repository           serve it on this machine
+      millirank recommend --user 42 -k 10                  ask it
+      millirank loadtest build/movielens/repository        load-test it
+    """
+
+
+@cli.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--data", default="", help="File or folder that replaces [data] path.")
+@click.option("--out", type=click.Path(path_type=Path), default=None, show_default="build/NAME")
+def build(config: Path, data: str, out: Path | None) -> None:
+    """Build CONFIG (a TOML file) and publish the result as a release.
+
+    Stages that nothing changed for are skipped; a build that was killed goes on where it stood.
+    The release becomes current only when a running Triton answers as the offline pipeline does.
+    """
+    from builders.build import run_build
+    from builders.settings import Settings
+
+    settings = Settings.load(config, data=data)
+    run_build(settings, out or Path("build") / settings.name, command_line(), click.echo)
+
+
+@cli.command()
+@_repository
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--http-port", default=8000, show_default=True, help="0 takes a free port.")
+@click.option("--grpc-port", default=8001, show_default=True, help="0 takes a free port.")
+@click.option("--metrics-port", default=8002, show_default=True, help="0 takes a free port.")
+@click.option("--profile", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
+@click.option("--state", default="", help="URL of the user state; default: lmdb://../state.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the token that control endpoints ask for; default: a new one each start.",
+)
+def serve(
+    repository: Path,
+    host: str,
+    http_port: int,
+    grpc_port: int,
+    metrics_port: int,
+    profile: str,
+    state: str,
+    token_file: Path | None,
+) -> None:
+    """Serve REPOSITORY in the foreground until Ctrl-C or SIGTERM.
+
+    Every file of the current release is checked against its manifest first. A server that
+    crashes is started again.
+    """
+    from serving.control_token import read_token
+    from serving.foreground import serve_foreground
+    from serving.ports import Ports
+    from serving.server import ServerOptions
+
+    options = ServerOptions(
+        host=host,
+        ports=Ports(http_port, grpc_port, metrics_port),
+        config_name="" if profile == "cpu" else profile,
+        state=state,
+        token=read_token(token_file) if token_file else "",
+    )
+    serve_foreground(repository, options, click.echo)
+
+
+@cli.command()
+@click.option("--user", required=True, help="External user id; an unknown one is a cold start.")
+@click.option("-k", "k", default=10, show_default=True, help="How many items, 1 to 100.")
+@click.option("--candidate", "candidates", multiple=True, help="Rank only these ids; repeat it.")
+@click.option("--recent", multiple=True, help="Id touched a moment ago, newest last; repeat it.")
+@click.option("--server", default="127.0.0.1:8001", show_default=True, help="HOST:PORT.")
+@click.option("--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True)
+@click.option(
+    "--repository",
+    type=click.Path(path_type=Path),
+    default=_DEMO,
+    show_default=True,
+    help="Titles come from here; served for this one request where no server answers.",
+)
+def recommend(
+    user: str,
+    k: int,
+    candidates: tuple[str, ...],
+    recent: tuple[str, ...],
+    server: str,
+    protocol: Literal["grpc", "http"],
+    repository: Path,
+) -> None:
+    """Ask a server for the best items of one user and print them with titles."""
+    from rich.console import Console
+
+    from serving.ask import ask
+    from serving.messages import Request
+    from serving.repository import titles
+    from serving.tables import recommendation_table
+
+    request = Request(user_id=user, k=k, candidates=candidates or None, recent=recent or None)
+    answer, note = ask(request, server, protocol, repository)
+    if note:
+        click.echo(note)
+    Console().print(recommendation_table(user, answer, titles(repository, answer.release)))
+
+
+@cli.command()
+@_repository
+@click.option(
+    "--seconds",
+    default=15.0,
+    show_default=True,
+    help="Length, shared by the protocols; warm-up excluded.",
+)
+@click.option("--users", default=8, show_default=True, help="Clients that send at the same time.")
+@_protocols
+@click.option("--seed", default=1, show_default=True, help="Same seed, same requests.")
+def loadtest(
+    repository: Path, seconds: float, users: int, protocols: tuple[str, ...], seed: int
+) -> None:
+    """Serve REPOSITORY, load it with Locust, and print where the time goes (U, X, M)."""
+    from rich.console import Console
+
+    from loadtest.smoke import smoke_test
+    from loadtest.tables import budget_table, load_table
+    from serving.temporary import temporary_server
+
+    with temporary_server(repository) as server:
+        result = smoke_test(
+            server.ports, repository, seconds=seconds, users=users, protocols=protocols, seed=seed
+        )
+    console = Console()
+    console.print(load_table(result))
+    for load in result.protocols:
+        console.print(budget_table(load.budget, f"{load.protocol}: P = f(U, X, M)"))
+    for load in result.protocols:
+        click.echo(f"{load.protocol}: {load.budget.line()}")
+    if result.errors:
+        raise click.exceptions.Exit(1)
+
+
+@cli.command()
+@_repository
+@click.option("--count", default=2000, show_default=True, help="Requests, one at a time.")
+@_protocols
+def latency(repository: Path, count: int, protocols: tuple[str, ...]) -> None:
+    """Serve REPOSITORY and time single requests, one after the other."""
+    from rich.console import Console
+
+    from loadtest.latency import one_at_a_time
+    from loadtest.tables import latency_table
+    from loadtest.traffic import Protocol
+    from serving.temporary import temporary_server
+
+    with temporary_server(repository) as server:
+        found = one_at_a_time(
+            server.ports, repository, count=count, protocols=[Protocol(p) for p in protocols]
+        )
+    Console().print(latency_table(found))
+
+
+@cli.command()
+@_repository
+def inspect(repository: Path) -> None:
+    """Check the current release of REPOSITORY and print how it came to be."""
+    from rich.console import Console
+    from rich.pretty import Pretty
+
+    from serving.manifest import check
+    from serving.repository import current_release
+
+    release = current_release(repository)
+    manifest = check(repository, release)
+    click.echo(f"release {release} of {repository}: every file is as published")
+    about = {key: value for key, value in manifest.items() if key != "files"}
+    Console().print(Pretty({**about, "files": len(manifest["files"])}, expand_all=True))
+
+
+@cli.command()
+@click.option("--check", is_flag=True, help="Change nothing; fail when a file differs.")
+def render(check: bool) -> None:
+    """Write model_repository/*/config.pbtxt from the pipelines in ensembles/."""
+    from ensembles.profiles import Knobs
+    from ensembles.recommend import RECOMMEND
+    from ensembles.render import stale_configs, write_configs
+
+    folder = Path(__file__).parent / "model_repository"
+    if not check:
+        write_configs(folder, RECOMMEND, 1, Knobs())
+        return
+    stale = stale_configs(folder, RECOMMEND, 1, Knobs())
+    for path in stale:
+        click.echo(f"{path} differs from what ensembles/ renders; run `make render`", err=True)
+    if stale:
+        raise click.exceptions.Exit(1)
+
+
+def command_line() -> str:
+    """The command that makes a release again, as a person types it."""
+    import shlex
+
+    return shlex.join(["millirank", *sys.argv[1:]])
+
+
+def main() -> None:
+    """Run the command line; exit code 1 for an error, 2 for wrong usage."""
+    try:
+        code = cli(standalone_mode=False)
+    except click.exceptions.Exit as e:
+        code = e.exit_code
+    except click.ClickException as e:
+        e.show()
+        code = e.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        code = 130
+    except MillirankError as e:
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        click.echo(f"error: {e}", err=True)
+        code = 1
+    sys.exit(code or 0)
+
+
+if __name__ == "__main__":
+    main()
