@@ -117,8 +117,10 @@ class Ranker(_Section):
     feed_forward: int = Field(4, ge=1)
     """Feed-forward width as a multiple of ``width``."""
     dropout: float = Field(0.5, ge=0, lt=1)
-    positions: Literal["learned", "rotary", "relative"] = "learned"
-    """``learned``: a vector by age; ``relative``: a learned attention bias by distance."""
+    positions: Literal["learned", "rotary"] = "rotary"
+    """``learned``: a vector by age, counted from the newest event; ``rotary``: distances."""
+    normalise: bool = True
+    """Score by cosine: states and item vectors have length 1. Goes with a low temperature."""
     hybrid: bool = True
     """Add the small head over packed candidate features."""
 
@@ -134,13 +136,20 @@ class Train(_Section):
 
     loss: Literal["full_softmax", "sampled_softmax"] = "full_softmax"
     negatives: int = Field(1024, ge=1)
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(0.07, gt=0)
+    """Scores are divided by it in the softmax; 1 for rankers whose scores are not cosines."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     epochs: int = Field(100, ge=1)
     patience: int = Field(10, ge=1)
     batch: int = Field(128, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """Learning rate after warm-up: the same, or falling to nearly 0 over ``epochs``."""
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of all steps over which the learning rate rises from 0."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay per step of the weights' moving average, which is what is kept (0: off)."""
     max_minutes: float = Field(60.0, gt=0)
     seed: int = 42
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"

@@ -70,6 +70,10 @@ def _ensemble(pipeline: Pipeline, release: int, knobs: Knobs) -> pb.ModelConfig:
     )
     config.version_policy.specific.versions.append(release)
     _add_tensors(config, pipeline.inputs, pipeline.outputs)
+    for tensor in config.input:
+        # Triton counts a request's inputs and does not look for the required ones: without this,
+        # one that is missing is answered "unexpected deadlock". So the first step says what is.
+        tensor.optional = True
     for step in pipeline.steps:
         wired = config.ensemble_scheduling.step.add(model_name=step.name, model_version=release)
         wired.input_map.update({t.name: t.name for t in step.inputs})

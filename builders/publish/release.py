@@ -1,8 +1,9 @@
 """Assemble a release as a complete Triton repository, and publish it into the real one.
 
 A release is one version folder of every step and of the ensemble, all with the same number.
-Publishing renames the steps' folders into place first and writes the ensemble's configuration
-last: until then nobody sees the release, and a version is never overwritten.
+It is assembled and checked in a repository of its own. Publishing renames its folders into place
+first and writes the ensemble's configuration last: until then nobody sees the release. A version
+is never overwritten: each release gets the next number.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from builders.dataset.dataset import Dataset
 from builders.settings import Settings
@@ -19,6 +23,7 @@ from ensembles.errors import ReleaseError
 from ensembles.profiles import Knobs
 from ensembles.recommend import RECOMMEND
 from ensembles.render import render_pipeline, write_configs
+from serving.manifest import write_manifest
 
 SOURCE = Path(__file__).resolve().parents[2] / "model_repository"
 """The source of every step: ``STEP/1``."""
@@ -50,9 +55,9 @@ def next_release(repository: Path) -> int:
 
 
 def assemble(
-    staging: Path, release: int, settings: Settings, dataset: Dataset, tables: Path, onnx: Path
+    staging: Path, settings: Settings, dataset: Dataset, tables: Path, onnx: Path
 ) -> None:
-    """Write the repository of ``release`` alone into the empty folder ``staging``.
+    """Write a complete repository, with the release as number 1, into the folder ``staging``.
 
     Args:
         tables: feature tables, as ``builders.retrieval`` writes them.
@@ -61,16 +66,16 @@ def assemble(
     for step in _STEPS:
         shutil.copytree(
             SOURCE / step / "1",
-            staging / step / str(release),
+            staging / step / "1",
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-    shutil.copytree(tables, staging / "features" / str(release) / "tables")
-    shutil.copy2(onnx, staging / "ranker" / str(release) / "model.onnx")
-    names = staging / "policy" / str(release) / "tables"
+    shutil.copytree(tables, staging / "features" / "1" / "tables")
+    shutil.copy2(onnx, staging / "ranker" / "1" / "model.onnx")
+    names = staging / "policy" / "1" / "tables"
     names.mkdir()
     shutil.copy2(tables / "item_ids.json", names / "item_ids.json")
-    _write_about(staging / RECOMMEND.name / str(release), settings, dataset)
-    write_configs(staging, RECOMMEND, release, knobs_of(settings))
+    _write_about(staging / RECOMMEND.name / "1", settings, dataset)
+    write_configs(staging, RECOMMEND, 1, knobs_of(settings))
 
 
 def _write_about(folder: Path, settings: Settings, dataset: Dataset) -> None:
@@ -91,27 +96,47 @@ def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
-def publish(staging: Path, repository: Path, release: int, settings: Settings) -> None:
-    """Move ``release`` from ``staging`` into ``repository`` and make it current.
+def publish(
+    checked: Path, repository: Path, settings: Settings, about: Mapping[str, Any]
+) -> int:
+    """Copy the checked release 1 of ``checked`` into ``repository`` as its next, current release.
+
+    Args:
+        about: what the manifest says of the release, beside the hashes of its files.
+
+    Returns:
+        The number of the release.
 
     Raises:
-        ReleaseError: the repository cannot be written, or already holds this version.
+        ReleaseError: the repository cannot be written.
     """
+    release = next_release(repository)
     try:
-        sync_tree(staging)
-        for model in [*_STEPS, RECOMMEND.name]:
-            target = repository / model / str(release)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.exists():
-                raise ReleaseError(f"{target} exists; a published version is never overwritten")
-            (staging / model / str(release)).rename(target)
-        files = render_pipeline(RECOMMEND, release, knobs_of(settings))
-        ensemble = Path(RECOMMEND.name, "config.pbtxt")
-        for path in [*(p for p in files if p != ensemble), ensemble]:
-            _replace(repository / path, files[path])
-        sync_tree(repository)
+        repository.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=repository.parent, prefix=".publishing-") as folder:
+            staging = Path(folder)
+            for model in [*_STEPS, RECOMMEND.name]:
+                shutil.copytree(checked / model / "1", staging / model / str(release))
+            write_manifest(staging, release, about)
+            sync_tree(staging)
+            for model in [*_STEPS, RECOMMEND.name]:
+                (repository / model).mkdir(exist_ok=True)
+                (staging / model / str(release)).rename(repository / model / str(release))
+        _make_current(repository, release, settings)
     except OSError as e:
-        raise ReleaseError(f"cannot publish into {repository}: {e.strerror} ({e.filename})") from e
+        raise ReleaseError(
+            f"cannot publish into {repository}: {e.strerror} ({e.filename}); "
+            "check permissions and free space, then build again"
+        ) from e
+    return release
+
+
+def _make_current(repository: Path, release: int, settings: Settings) -> None:
+    """Write the configurations; the ensemble's comes last, and with it the release is current."""
+    files = render_pipeline(RECOMMEND, release, knobs_of(settings))
+    ensemble = Path(RECOMMEND.name, "config.pbtxt")
+    for path in [*(p for p in files if p != ensemble), ensemble]:
+        _replace(repository / path, files[path])
 
 
 def _replace(path: Path, text: str) -> None:

@@ -23,10 +23,11 @@ class Ranker(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, history: Tensor) -> Tensor:
-        """State after each event: int [B, L] padded left with 0 → float [B, L, D].
+        """State after each event: int [B, L] padded left with 0 → float [B, L, D]; L ≤ H.
 
         Causal (state t sees events up to t only) and padding-safe: finite for a row of
-        padding, and unchanged when padding is added on the left.
+        padding, and unchanged when padding is added on the left. The state at a padding
+        position is that of an empty history; training lets it predict first events.
         """
 
     @abstractmethod
@@ -37,6 +38,14 @@ class Ranker(nn.Module, ABC):
         """State after the newest event, float [B, D]: what ``forward`` multiplies."""
         return self.encode(history)[:, -1]
 
+    def candidate_vectors(self, candidate: Tensor) -> Tensor:
+        """Rows of ``item_vectors`` for int [B, C]: float [B, C, D].
+
+        A ranker whose vectors are computed from a table overrides it, so that serving does
+        not compute the whole catalogue for a few candidates.
+        """
+        return self.item_vectors()[candidate]
+
     def forward(self, history: Tensor, candidate: Tensor, candidate_features: Tensor) -> Tensor:
         """Scores, float [B, C].
 
@@ -45,8 +54,8 @@ class Ranker(nn.Module, ABC):
             candidate: int [B, C] item numbers, 0 for padding.
             candidate_features: float [B, C, F].
         """
-        vectors = self.item_vectors()[candidate]
-        score = torch.einsum("bd,bcd->bc", self.user_vector(history), vectors)
+        user = self.user_vector(history).unsqueeze(-1)
+        score = torch.matmul(self.candidate_vectors(candidate), user).squeeze(-1)
         return score if self.head is None else score + self.head(candidate_features)
 
 

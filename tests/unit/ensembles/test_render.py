@@ -62,9 +62,12 @@ def test_requests_of_different_lengths_share_a_batch_in_python_steps(files):
 
 
 def test_optional_request_tensors_stay_optional(files):
-    for model in ("recommend", "features"):
-        inputs = {t.name: t.optional for t in parse(files[Path(model, "config.pbtxt")]).input}
-        assert inputs == {"user_id": False, "k": True, "candidates": True, "recent": True}
+    inputs = {t.name: t.optional for t in parse(files[Path("features/config.pbtxt")]).input}
+    assert inputs == {"user_id": False, "k": True, "candidates": True, "recent": True}
+
+
+def test_ensemble_leaves_it_to_the_first_step_to_miss_an_input(files):
+    assert all(t.optional for t in parse(files[Path("recommend/config.pbtxt")]).input)
 
 
 def test_committed_configs_equal_rendered_ones():

@@ -1,0 +1,109 @@
+"""A build: run the stages, then publish what they checked."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from builders.flow import FIGURES, REPOSITORY, STAGES
+from builders.settings import Settings
+from builders.stages import Log, build_lock, run_stages
+from ensembles.errors import ReleaseError
+from serving.manifest import check
+from serving.repository import current_release
+
+_TOOLS = ("torch", "lightning", "onnx", "onnxruntime", "implicit", "duckdb", "nvidia-pytriton")
+
+
+def run_build(settings: Settings, folder: Path, command: str, log: Log) -> Path:
+    """Build ``settings`` in ``folder`` and publish the release into ``folder/repository``.
+
+    Args:
+        command: what makes the release again, for the manifest.
+        log: prints one line.
+
+    Returns:
+        The repository.
+
+    Raises:
+        MillirankError: whatever the stages raise.
+    """
+    repository = folder / "repository"
+    with build_lock(folder):
+        outputs = run_stages(STAGES, settings, folder / "stages", log)
+        _print_quality(outputs["evaluate"] / FIGURES)
+        build_key = outputs["served_check"].name
+        current = _published(repository, build_key)
+        if current:
+            log(f"nothing changed: release {current} in {repository} is this build's")
+            return repository
+        _publish(settings, folder, outputs, {"build_key": build_key, "command": command}, log)
+    return repository
+
+
+def _print_quality(figures: Path) -> None:
+    from rich.console import Console
+
+    from builders.evaluation.quality import read_quality, render
+
+    Console().print(render(read_quality(figures)))
+
+
+def _published(repository: Path, build_key: str) -> int:
+    """The current release, if this very build made it and it is whole; else 0."""
+    if not repository.exists():
+        return 0
+    try:
+        release = current_release(repository)
+        manifest = check(repository, release)
+    except ReleaseError:
+        return 0
+    return release if manifest.get("build_key") == build_key else 0
+
+
+def _publish(
+    settings: Settings, folder: Path, outputs: Mapping[str, Path], about: dict[str, Any], log: Log
+) -> None:
+    from builders.dataset.dataset import Dataset
+    from builders.publish.release import publish
+    from builders.publish.user_state import seed_state
+
+    repository = folder / "repository"
+    checked = outputs["served_check"] / REPOSITORY
+    figures = {
+        name: json.loads((out / FIGURES).read_text(encoding="utf-8"))
+        for name, out in outputs.items()
+        if (out / FIGURES).is_file()
+    }
+    manifest = {
+        **about,
+        "settings": settings.model_dump(mode="json"),
+        "stages": {name: out.name for name, out in outputs.items()},
+        "figures": figures,
+        "tools": {"python": platform.python_version(), **_tools()},
+        "target": f"{platform.system()} {platform.machine()}",
+    }
+    release = publish(checked, repository, settings, manifest)
+    users = seed_state(
+        folder / "state",
+        checked,
+        Dataset.load(outputs["dataset"]),
+        hold_out_test=settings.serving.hold_out_test,
+    )
+    shutil.copy2(outputs["dataset"] / "rejects.parquet", folder / "rejects.parquet")
+    log(f"published release {release} in {repository}; user state of {users:,} users beside it")
+
+
+def _tools() -> dict[str, str]:
+    found = {}
+    for name in _TOOLS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

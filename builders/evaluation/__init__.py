@@ -1,0 +1,1 @@
+"""Ranking quality: metrics, baselines, tables."""

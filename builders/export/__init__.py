@@ -1,0 +1,1 @@
+"""A trained ranker becomes an ONNX graph, checked against PyTorch."""

@@ -1,0 +1,85 @@
+"""From a PyTorch ranker to one ONNX file with dynamic batch and candidate count."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import torch
+
+from builders.ranker.interface import Ranker
+from builders.settings import Export
+from ensembles.contracts import (
+    CANDIDATE,
+    CANDIDATE_FEATURES,
+    CANDIDATE_FEATURES_WIDTH,
+    HISTORY,
+    LOGIT,
+    MAX_BATCH,
+)
+from ensembles.errors import BuildError
+
+MODEL = "model.onnx"
+
+
+def export(ranker: Ranker, history: int, folder: Path, settings: Export) -> Path:
+    """Write ``model.onnx`` into ``folder``: history, candidate, candidate_features → logit.
+
+    Batch and candidate count are free, the history's length is ``history``.
+
+    Raises:
+        BuildError: PyTorch cannot export the ranker.
+    """
+    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
+    count = torch.export.Dim("candidates", min=1)
+    target = folder / MODEL
+    ranker.eval()
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                ranker,
+                example(history),
+                dynamo=True,
+                opset_version=settings.opset,
+                input_names=[HISTORY.name, CANDIDATE.name, CANDIDATE_FEATURES.name],
+                output_names=[LOGIT.name],
+                dynamic_shapes=({0: batch}, {0: batch, 1: count}, {0: batch, 1: count}),
+                external_data=False,
+                verbose=False,
+            )
+            assert program is not None
+            program.save(str(target), external_data=False)
+    except (torch.onnx.errors.OnnxExporterError, torch._dynamo.exc.TorchDynamoException) as e:
+        raise BuildError(
+            f"the ranker {type(ranker).__name__} cannot be exported to ONNX: {e}"
+        ) from e
+    return target
+
+
+def example(history: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Inputs of the exported model's types; no length is 1, which would be taken as fixed."""
+    return (
+        torch.zeros(2, history, dtype=torch.int32),
+        torch.zeros(2, 3, dtype=torch.int32),
+        torch.zeros(2, 3, CANDIDATE_FEATURES_WIDTH),
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's notes on standard output and its deprecation warnings."""
+    loggers = [logging.getLogger(n) for n in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,103 @@
+"""The exported model against PyTorch, on real histories and at the edges of its shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from builders.evaluation.retrieved import RetrievedCandidates
+from builders.ranker.interface import Ranker
+from builders.settings import Export
+from ensembles.contracts import CANDIDATE, CANDIDATE_FEATURES, HISTORY, LOGIT, MAX_BATCH
+from ensembles.errors import BuildError, VerificationError
+
+BATCHES = (1, 7, MAX_BATCH)
+
+Feed = dict[str, NDArray[Any]]
+
+
+def open_session(model: Path, threads: int = 1) -> Any:
+    """An ONNX Runtime session on the CPU.
+
+    Raises:
+        BuildError: ONNX Runtime cannot load the file.
+    """
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    except Exception as e:
+        raise BuildError(f"ONNX Runtime cannot load {model}: {e}; export it again") from e
+
+
+def verify(
+    ranker: Ranker, model: Path, samples: RetrievedCandidates, settings: Export
+) -> dict[str, float]:
+    """Largest absolute difference of a logit between PyTorch and ONNX Runtime, by case.
+
+    Cases: real rows at batch 1, 7 and the maximum, rows of an empty history, rows whose
+    candidates are partly padding, and one candidate alone.
+
+    Args:
+        samples: of a few users at least; rows are repeated to fill the largest batch.
+
+    Raises:
+        VerificationError: a difference is beyond ``settings.tolerance``, or no number.
+        BuildError: ONNX Runtime cannot load or run the model.
+    """
+    session = open_session(model)
+    found = {name: _difference(ranker, session, feed) for name, feed in _cases(samples).items()}
+    wrong = {name: gap for name, gap in found.items() if not gap <= settings.tolerance}
+    if wrong:
+        raise VerificationError(
+            f"{model.name} differs from PyTorch by more than export.tolerance = "
+            f"{settings.tolerance:g}: {_listed(wrong)}; raise the tolerance if that is "
+            "acceptable, or try another export.opset"
+        )
+    return found
+
+
+def _cases(samples: RetrievedCandidates) -> Mapping[str, Feed]:
+    cases = {f"batch {rows}": _feed(samples, rows) for rows in BATCHES}
+    empty = _feed(samples, 3)
+    empty[HISTORY.name] = np.zeros_like(empty[HISTORY.name])
+    padded = _feed(samples, 3)
+    padded[CANDIDATE.name][:, ::2] = 0
+    padded[CANDIDATE_FEATURES.name][:, ::2] = 0
+    one = {
+        name: array[:, :1] if name != HISTORY.name else array
+        for name, array in _feed(samples, 2).items()
+    }
+    return {**cases, "empty history": empty, "padded candidates": padded, "one candidate": one}
+
+
+def _feed(samples: RetrievedCandidates, rows: int) -> Feed:
+    taken = np.arange(rows) % len(samples.history)
+    return {
+        HISTORY.name: samples.history[taken],
+        CANDIDATE.name: samples.candidate[taken],
+        CANDIDATE_FEATURES.name: samples.features[taken],
+    }
+
+
+@torch.no_grad()
+def _difference(ranker: Ranker, session: Any, feed: Feed) -> float:
+    expected = ranker(*(torch.from_numpy(array) for array in feed.values())).numpy()
+    try:
+        (found,) = session.run([LOGIT.name], feed)
+    except Exception as e:
+        raise BuildError(f"ONNX Runtime cannot run the exported model: {e}") from e
+    return float(np.abs(expected - found).max())
+
+
+def _listed(gaps: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {gap:.2g}" for name, gap in gaps.items())

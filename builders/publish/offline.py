@@ -1,0 +1,59 @@
+"""The offline pipeline: the release's own step code, with the ranker in PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from builders.dataset.dataset import Dataset
+from builders.evaluation.ranking import seen_items
+from builders.ranker.interface import Ranker
+from builders.retrieval.feature_step import open_feature_step
+from ensembles.step_code import load_step
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What the offline pipeline makes of B users.
+
+    Attributes:
+        candidate: int32 [B, C] item numbers, 0 for padding.
+        logit: float32 [B, C].
+        item: int32 [B, k] item numbers, best first, 0 in unused slots.
+        score: float32 [B, k].
+    """
+
+    candidate: NDArray[np.int32]
+    logit: NDArray[np.float32]
+    item: NDArray[np.int32]
+    score: NDArray[np.float32]
+
+
+class OfflinePipeline:
+    """Features and policy of release 1 in ``repository``, around a PyTorch ranker."""
+
+    def __init__(self, repository: Path, ranker: Ranker, dataset: Dataset) -> None:
+        version = repository / "features" / "1"
+        self._features = open_feature_step(version / "tables", version)
+        self._policy = load_step(repository / "policy" / "1")
+        self._ranker = ranker.eval()
+        self._dataset = dataset
+
+    def recommend(self, users: NDArray[np.int64], k: int) -> Ranked:
+        """Rank for users by their events before the test event."""
+        tables = self._features.tables
+        history = self._dataset.histories("test", users, tables.history)
+        seen = seen_items(self._dataset, "test", users)
+        candidate = self._features.retrieve(history, seen, tables.candidates)
+        packed = self._features.pack(history, candidate)
+        with torch.inference_mode():
+            inputs = map(torch.from_numpy, (history, candidate, packed))
+            logit = self._ranker(*inputs).numpy()
+        flags = (candidate > 0) * np.uint8(self._policy.REAL)
+        top_k = np.full(len(users), k, np.int32)
+        chosen = self._policy.choose(logit, candidate, flags, top_k)
+        return Ranked(candidate, logit, chosen.item, chosen.score)

@@ -1,0 +1,145 @@
+"""The served check: a running Triton answers as the offline pipeline does, or nobody sees it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from builders.dataset.dataset import Dataset
+from builders.publish.offline import OfflinePipeline, Ranked
+from builders.publish.user_state import seed_state
+from ensembles.errors import VerificationError
+from serving.client import Client, Recommendation, Request
+from serving.ports import Ports
+from serving.server import ServerOptions, TritonServer
+
+K = 10
+
+
+@dataclass(frozen=True)
+class ServedCheck:
+    """What the check found.
+
+    Attributes:
+        users: users asked.
+        identical: users whose served list equals the offline list to the letter; the others
+            differ only among candidates whose scores lie within the tolerance of each other.
+        largest_difference: of a score, served against offline.
+        ndcg_served: NDCG@10 of the served lists against the held-out items.
+        ndcg_offline: the same of the offline lists.
+    """
+
+    users: int
+    identical: int
+    largest_difference: float
+    ndcg_served: float
+    ndcg_offline: float
+
+    def summary(self) -> str:
+        """One line for the build's output."""
+        return (
+            f"{self.users} users through Triton: {self.identical} lists identical, "
+            f"{self.users - self.identical} differ among ties only, largest score difference "
+            f"{self.largest_difference:.1e}; NDCG@10 served {self.ndcg_served:.4f}, "
+            f"offline {self.ndcg_offline:.4f}"
+        )
+
+    def figures(self) -> dict[str, Any]:
+        """For the manifest."""
+        return asdict(self)
+
+
+def served_check(
+    staging: Path, dataset: Dataset, offline: OfflinePipeline, tolerance: float,
+    count: int,
+) -> ServedCheck:
+    """Serve the repository ``staging`` and compare the answers of ``count`` users.
+
+    Raises:
+        VerificationError: a score is off by more than ``tolerance``, or an item stands where
+            its score does not allow it.
+        ServerError: the release does not start.
+    """
+    users, targets = dataset.targets("test")
+    if len(users) > count:
+        chosen = np.sort(np.random.default_rng(0).choice(len(users), count, replace=False))
+        users, targets = users[chosen], targets[chosen]
+    ranked = offline.recommend(users, K)
+    served = list(_ask(staging, dataset, users))
+    number = {item: n for n, item in enumerate(dataset.item_ids)}
+    items = np.zeros((len(users), K), np.int64)
+    scores = np.zeros((len(users), K), np.float32)
+    for row, answer in enumerate(served):
+        items[row, : len(answer.items)] = [number[i] for i in answer.items]
+        scores[row, : len(answer.scores)] = answer.scores
+    largest = compare(ranked, items, scores, tolerance, [dataset.user_ids[u] for u in users])
+    return ServedCheck(
+        users=len(users),
+        identical=int((items == ranked.item).all(axis=1).sum()),
+        largest_difference=largest,
+        ndcg_served=ndcg(items, targets),
+        ndcg_offline=ndcg(ranked.item, targets),
+    )
+
+
+def _ask(staging: Path, dataset: Dataset, users: NDArray[np.int64]) -> Iterator[Recommendation]:
+    """Answers of a temporary server, whose user state ends before the test events."""
+    with tempfile.TemporaryDirectory(prefix="millirank-state-") as state:
+        seed_state(Path(state), staging, dataset, hold_out_test=True)
+        options = ServerOptions(ports=Ports(0, 0, 0), state=f"lmdb://{state}")
+        with TritonServer(staging, options) as server, Client(server.grpc) as client:
+            for user in users:
+                yield client.recommend(Request(user_id=dataset.user_ids[user], k=K))
+
+
+def compare(
+    offline: Ranked,
+    items: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    tolerance: float,
+    names: list[str],
+) -> float:
+    """Largest difference of a score; lists may differ only within ``tolerance``.
+
+    Args:
+        offline: of B users.
+        items: served item numbers [B, k], 0 in unused slots.
+        scores: served [B, k].
+        names: of the users, for the error.
+
+    Raises:
+        VerificationError: names the first user and rank that is off.
+    """
+    largest = 0.0
+    for row in range(len(items)):
+        score_of = dict(zip(offline.candidate[row].tolist(), offline.logit[row], strict=True))
+        if (items[row] > 0).sum() != (offline.item[row] > 0).sum():
+            raise VerificationError(
+                f"user {names[row]!r}: {(items[row] > 0).sum()} items were served, "
+                f"offline there are {(offline.item[row] > 0).sum()}"
+            )
+        for rank in np.flatnonzero(items[row] > 0):
+            expected = score_of.get(int(items[row, rank]), np.nan)
+            off = abs(float(scores[row, rank]) - float(expected))
+            misplaced = abs(float(expected) - float(offline.score[row, rank]))
+            if not max(off, misplaced) <= tolerance:
+                raise VerificationError(
+                    f"served answer differs from the offline pipeline: user {names[row]!r}, rank "
+                    f"{rank + 1}: item {items[row, rank]} with score {scores[row, rank]:.6f}, "
+                    f"offline it has {expected:.6f} and the rank has "
+                    f"{offline.score[row, rank]:.6f}; tolerance {tolerance:g}"
+                )
+            largest = max(largest, off)
+    return largest
+
+
+def ndcg(items: NDArray[Any], targets: NDArray[np.int32]) -> float:
+    """Mean NDCG of B lists [B, k] with one relevant item each, [B]."""
+    hits = items == targets[:, None]
+    return float((hits / np.log2(np.arange(2, items.shape[1] + 2))).sum(axis=1).mean())

@@ -1,0 +1,121 @@
+"""The ranker of a release: initial values, sequence model, then the hybrid head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import lightning
+import numpy as np
+
+from builders.dataset.augment import augment
+from builders.dataset.dataset import Dataset
+from builders.ranker.batches import Augmentation
+from builders.ranker.hybrid import HeadFit, fit_hybrid
+from builders.ranker.interface import Ranker
+from builders.ranker.registry import build_ranker
+from builders.ranker.training import Trained, train_sequence_model
+from builders.ranker.transfer import set_initial_values
+from builders.ranker.weights import SavedRanker
+from builders.retrieval.feature_step import open_feature_step
+from builders.settings import Settings
+
+Log = Callable[[str], None]
+
+_SIMILAR = 5
+"""Nearest neighbours among which an augmented sequence's substitutes are drawn."""
+
+
+@dataclass(frozen=True)
+class TrainedRanker:
+    """A finished ranker and how it came about; ``head`` is None for a ranker without one."""
+
+    saved: SavedRanker
+    sequence: Trained
+    head: HeadFit | None
+
+    @property
+    def ranker(self) -> Ranker:
+        """In evaluation mode, on the CPU."""
+        return self.saved.ranker
+
+
+def train_ranker(
+    dataset: Dataset, settings: Settings, tables: Path, inner_tables: Path, work: Path, log: Log
+) -> TrainedRanker:
+    """Train ``settings.ranker``; called again with the same ``work`` it goes on after a kill.
+
+    Args:
+        tables: feature tables from all training events.
+        inner_tables: the same without each user's last training event.
+        work: folder for checkpoints; may be removed afterwards.
+        log: takes one line per epoch and stage.
+
+    Raises:
+        SettingsError: the ranker's kind, or what it starts from, cannot be used.
+        BuildError: training ended without a finished epoch.
+        MissingExtra: text embeddings are asked for and not installed.
+    """
+    ranker = _fresh(dataset, settings)
+    set_initial_values(ranker, dataset, settings, log)
+    trained = _train(ranker, dataset, settings, tables, work / "sequence", log)
+    head = None
+    if ranker.head is not None:
+        inner, outer = open_feature_step(inner_tables), open_feature_step(tables)
+        head = fit_hybrid(ranker, dataset, inner, outer, settings)
+        log(
+            f"hybrid head times {head.factor:g}: validation NDCG@10 among the retrieved "
+            f"{head.without:.4f} -> {head.with_head:.4f}"
+        )
+    saved = _saved(ranker, dataset, settings)
+    return TrainedRanker(saved, trained, head)
+
+
+def train_lstm(
+    dataset: Dataset, settings: Settings, tables: Path, work: Path, log: Log
+) -> SavedRanker:
+    """An LSTM of the same width, trained in the same way, without head: a line to compare with."""
+    shape = settings.ranker.model_copy(update={"kind": "lstm", "hybrid": False})
+    settings = settings.model_copy(update={"ranker": shape})
+    ranker = _fresh(dataset, settings)
+    _train(ranker, dataset, settings, tables, work / "lstm", log)
+    return _saved(ranker, dataset, settings)
+
+
+def _saved(ranker: Ranker, dataset: Dataset, settings: Settings) -> SavedRanker:
+    length = settings.features.history
+    return SavedRanker(ranker.eval(), dataset.item_ids, length, settings.ranker)
+
+
+def _fresh(dataset: Dataset, settings: Settings) -> Ranker:
+    lightning.seed_everything(settings.train.seed, verbose=False)
+    return build_ranker(dataset.items, settings.features.history, settings.ranker)
+
+
+def _train(
+    ranker: Ranker, dataset: Dataset, settings: Settings, tables: Path, work: Path, log: Log
+) -> Trained:
+    trained = train_sequence_model(
+        ranker,
+        dataset,
+        settings.train,
+        settings.features.history,
+        work,
+        log,
+        _augmentation(settings, tables),
+    )
+    log(
+        f"{settings.ranker.kind}: {trained.epochs} epochs in {trained.minutes:.1f} min, "
+        f"best validation NDCG@10 {trained.ndcg10:.4f}"
+    )
+    return trained
+
+
+def _augmentation(settings: Settings, tables: Path) -> Augmentation | None:
+    chosen = settings.augment
+    if not (chosen.crop or chosen.mask or chosen.reorder or chosen.substitute):
+        return None
+    near = np.load(tables / "neighbour_item.npy", allow_pickle=False)[:, :_SIMILAR]
+    return partial(augment, settings=chosen, neighbours=near)

@@ -1,0 +1,1 @@
+"""Collaborative filtering: candidates and the tables of the feature step."""

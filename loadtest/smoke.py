@@ -1,0 +1,178 @@
+"""A short load test with real users over gRPC and HTTP, and where the time went."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ensembles.errors import LoadTestError, MissingExtra
+from loadtest.budget import Budget
+from loadtest.percentiles import Latency
+from loadtest.plan import Observed, Plan
+from loadtest.step_statistics import chain_times, read_chain
+from loadtest.traffic import Protocol, holdout_users
+from serving.ports import Ports
+
+WARM_UP_SECONDS = 1.0
+GENERATOR_LIMIT = 0.9
+"""A load process that is busy for more of a core than this may be what limits the figures."""
+_GRACE_SECONDS = 60.0
+"""Beyond its own time: starting up, and requests in flight at the end."""
+_END_SECONDS = 5.0
+"""For ending when asked to, before the process is killed."""
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class ProtocolLoad:
+    """Figures of one protocol, warm-up left out.
+
+    Attributes:
+        seconds: length of the measured window.
+        latency: of answered requests, on the client's clock.
+        errors: how often each error came, the most frequent first.
+        generator_share: processor time of the load process, as a share of one core.
+    """
+
+    protocol: Protocol
+    seconds: float
+    latency: Latency
+    errors: dict[str, int]
+    generator_share: float
+    budget: Budget
+
+    @property
+    def requests_per_second(self) -> float:
+        """Answered requests per second."""
+        return self.latency.count / self.seconds
+
+    @property
+    def failed(self) -> int:
+        """Requests that got no answer."""
+        return sum(self.errors.values())
+
+    @property
+    def generator_ceiling(self) -> float:
+        """Requests per second that the load process could make with a core to itself."""
+        return self.requests_per_second / max(self.generator_share, 1e-9)
+
+    @property
+    def generator_bound(self) -> bool:
+        """Whether the load process, and not the server, may have set the figures."""
+        return self.generator_share > GENERATOR_LIMIT
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """What a load test found, protocol by protocol."""
+
+    users: int
+    seed: int
+    protocols: tuple[ProtocolLoad, ...]
+
+    @property
+    def errors(self) -> int:
+        """Requests that got no answer, all protocols together."""
+        return sum(load.failed for load in self.protocols)
+
+
+def smoke_test(
+    ports: Ports,
+    repository: Path,
+    *,
+    host: str = "127.0.0.1",
+    seconds: float = 15.0,
+    users: int = 8,
+    protocols: Sequence[str] = ("grpc", "http"),
+    seed: int = 42,
+) -> LoadResult:
+    """Load a running server with users of its release, one protocol after the other.
+
+    Args:
+        ports: where the server listens.
+        repository: the model repository that it serves; its users are drawn from it.
+        seconds: measured time, shared equally by the protocols; a second of warm-up and some
+            two of starting a process come on top for each.
+        users: how many ask at the same time.
+        seed: the same seed sends the same requests.
+
+    Raises:
+        LoadTestError: a wrong argument, no such server, no users, or no answer.
+        MissingExtra: Locust is not installed.
+    """
+    if importlib.util.find_spec("locust") is None:
+        raise MissingExtra("locust", "loadtest")
+    known = {p.value for p in Protocol}
+    if not protocols or not set(protocols) <= known:
+        raise LoadTestError(f"protocols are one or more of {sorted(known)}; got {protocols!r}")
+    holdout_users(repository)  # fails here, and not in another process, when there are none
+    steps = read_chain(host, ports.http)
+    plans = [
+        Plan(
+            protocol=Protocol(protocol),
+            host=host,
+            http_port=ports.http,
+            grpc_port=ports.grpc,
+            repository=str(repository.resolve()),
+            users=users,
+            seconds=seconds / len(protocols),
+            warm_up_seconds=WARM_UP_SECONDS,
+            seed=seed,
+        )
+        for protocol in protocols
+    ]
+    return LoadResult(users, seed, tuple(_load(plan, steps) for plan in plans))
+
+
+def _load(plan: Plan, steps: tuple[str, ...]) -> ProtocolLoad:
+    observed = _in_own_process(plan)
+    chain = chain_times(observed.before, observed.after, steps)
+    return ProtocolLoad(
+        protocol=plan.protocol,
+        seconds=observed.seconds,
+        latency=observed.answered,
+        errors=observed.errors,
+        generator_share=observed.generator_share,
+        budget=Budget(observed.answered.mean_ms, observed.round_trip.mean_ms, chain),
+    )
+
+
+def _in_own_process(plan: Plan, command: Sequence[str] = ("-m", "loadtest.generator")) -> Observed:
+    """Run the plan where Locust may replace the standard library's sockets and threads."""
+    limit = plan.warm_up_seconds + plan.seconds + _GRACE_SECONDS
+    with subprocess.Popen(
+        [sys.executable, *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=_ROOT,  # so that -m finds this very package
+    ) as process:
+        try:
+            output, complaint = process.communicate(json.dumps(asdict(plan)), timeout=limit)
+        except subprocess.TimeoutExpired as e:
+            raise LoadTestError(
+                f"the load process did not end within {limit:.0f} s and was stopped; "
+                "is the machine out of processor time or memory?"
+            ) from e
+        finally:
+            _end(process)
+    if process.returncode:
+        raise LoadTestError(complaint.strip() or f"the load process ended {process.returncode}")
+    return Observed.read(output)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ask the process to finish its requests in flight, and end it when it does not."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

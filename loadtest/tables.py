@@ -1,0 +1,111 @@
+"""Load tests as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.table import Table
+
+from loadtest.budget import REFERENCE_MS, Budget, Part, reference_halved_ms, reference_share
+from loadtest.percentiles import Latency
+from loadtest.smoke import LoadResult
+from loadtest.traffic import Protocol
+
+_WHAT = {
+    Part.U: "request handling",
+    Part.X: "preprocessing and features",
+    Part.M: "ranker",
+}
+
+
+def load_table(result: LoadResult) -> Table:
+    """Figures by protocol, and what the load process itself could have made."""
+    table = _table(
+        f"Load: {result.users} users, closed loop",
+        "requests/s",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "errors",
+        "generator ceiling/s",
+    )
+    for load in result.protocols:
+        bound = " (the limit here)" if load.generator_bound else ""
+        table.add_row(
+            load.protocol.value,
+            f"{load.requests_per_second:,.0f}",
+            *_percentiles(load.latency),
+            f"{load.failed:,}",
+            f"{load.generator_ceiling:,.0f}{bound}",
+        )
+    for load in result.protocols:
+        for message, count in list(load.errors.items())[:3]:
+            table.add_section()
+            table.add_row(load.protocol.value, f"{count:,} x {message}")
+    return table
+
+
+def latency_table(latencies: Mapping[Protocol, Latency]) -> Table:
+    """One request at a time, by protocol."""
+    table = _table("One request at a time", "requests", "mean ms", "p50 ms", "p95 ms", "p99 ms")
+    for protocol, latency in latencies.items():
+        table.add_row(
+            protocol.value,
+            f"{latency.count:,}",
+            f"{latency.mean_ms:.2f}",
+            *_percentiles(latency),
+        )
+    return table
+
+
+def budget_table(budget: Budget, title: str = "P = f(U, X, M)") -> Table:
+    """Every part with what it consists of, beside the reference case; means in ms."""
+    table = _table(
+        title,
+        "ms",
+        "share",
+        "P if halved",
+        "queue before it",
+        "reference ms",
+        "share",
+        "P if halved",
+    )
+    for part in Part:
+        table.add_row(
+            f"{part} {_WHAT[part]}",
+            f"{budget.part_ms(part):.2f}",
+            f"{budget.share(part):.0%}",
+            f"{budget.halved_ms(part):.2f}",
+            "",
+            f"{REFERENCE_MS[part]:.0f}",
+            f"{reference_share(part):.0%}",
+            f"{reference_halved_ms(part):.1f}",
+            style="bold",
+        )
+        if part is Part.U:
+            _detail(table, "round trip", budget.round_trip_ms, budget)
+            _detail(table, "queues and scheduling", budget.waiting_ms, budget)
+        for step in budget.steps_of(part):
+            _detail(table, step.name, step.busy_ms, budget, f"{step.queue_ms:.2f}")
+    _detail(table, "unexplained", budget.unexplained_ms, budget)
+    total = sum(REFERENCE_MS.values())
+    table.add_row(
+        "P client's clock", f"{budget.client_ms:.2f}", "100%", "", "", f"{total:.0f}", "100%"
+    )
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _percentiles(latency: Latency) -> tuple[str, str, str]:
+    return f"{latency.p50_ms:.2f}", f"{latency.p95_ms:.2f}", f"{latency.p99_ms:.2f}"
+
+
+def _detail(table: Table, name: str, ms: float, budget: Budget, queue: str = "") -> None:
+    table.add_row(f"  {name}", f"{ms:.2f}", f"{ms / budget.client_ms:.0%}", "", queue)

@@ -1,0 +1,27 @@
+"""The feature step: user state, candidates and packed candidate features.
+
+Plain numpy, the standard library and lmdb; nothing of the project, so that a version folder is
+complete in itself. Builders load this same package.
+"""
+
+from .isolate import isolated
+from .request import BadRequest, Limits
+from .service import COUNTED, Answer, FeatureService
+from .state import UserState, resolve_state, seed
+from .step import FeatureStep
+from .tables import Tables, item_keys
+
+__all__ = [
+    "COUNTED",
+    "Answer",
+    "BadRequest",
+    "FeatureService",
+    "FeatureStep",
+    "Limits",
+    "Tables",
+    "UserState",
+    "isolated",
+    "item_keys",
+    "resolve_state",
+    "seed",
+]

@@ -1,0 +1,51 @@
+"""Candidate features: what the ranker's head reads beside the history."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .retrieve import NeighbourScores
+from .tables import Tables
+
+WIDTH = 5
+
+
+def pack(
+    tables: Tables,
+    scores: NeighbourScores,
+    history: NDArray[np.int32],
+    candidate: NDArray[np.int32],
+) -> NDArray[np.float32]:
+    """Neighbour score, factor score, popularity, recency and category match of each candidate.
+
+    Args:
+        scores: of the rows' histories.
+        history: int32 [B, H], padded left with 0, newest last.
+        candidate: int32 [B, C], 0 for padding.
+
+    Returns:
+        float32 [B, C, 5]; zeros for padding, since row 0 of every table is zero.
+    """
+    newest = history[:, -tables.recent :]
+    weights = np.where(newest > 0, tables.event_weights[-newest.shape[1] :], np.float32(0))
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), np.float32(1e-9))
+    packed = np.empty((*candidate.shape, WIDTH), np.float32)
+    packed[..., 0] = scores.of(candidate)
+    packed[..., 1] = _match(tables.factors, newest, weights, candidate)
+    packed[..., 2] = tables.popularity[candidate]
+    packed[..., 3] = tables.recency[candidate]
+    packed[..., 4] = _match(tables.categories, newest, weights, candidate)
+    return packed
+
+
+def _match(
+    table: NDArray[np.float32],
+    newest: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    candidate: NDArray[np.int32],
+) -> NDArray[np.float32]:
+    """Candidates' rows of ``table`` times the weighted mean of the newest events' rows; [B, C]."""
+    mean = weights[:, None, :] @ table[newest]
+    # One product a row: a single large one could round differently with other batch mates.
+    return (table[candidate] @ mean.transpose(0, 2, 1))[..., 0]

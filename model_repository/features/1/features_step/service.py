@@ -1,0 +1,136 @@
+"""Answers a batch of requests: what Triton calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .events import among, line_up
+from .pack import pack
+from .request import BadRequest, Limits, Rows, Tensors, decode
+from .retrieve import NeighbourScores, neighbour_scores, retrieve
+from .state import UserState, resolve_state
+from .tables import Tables
+
+REAL, SEEN = 1, 2
+"""Bits of ``candidate_flags``: a real candidate, one that the user has seen."""
+
+
+COUNTED = {
+    "cold_starts": "Rows answered for users without known events",
+    "unknown_items": "Item ids in requests that this release does not know",
+    "invalid_requests": "Requests answered with an error of their own",
+}
+"""Counters of the step, and what they count."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Tensors of one answered request, by name, and what to count."""
+
+    tensors: dict[str, NDArray[np.generic]]
+    cold_starts: int
+    unknown_items: int
+
+
+class FeatureService:
+    """Feature step of one release with the state of its users."""
+
+    def __init__(self, tables: Tables, state: UserState, limits: Limits) -> None:
+        self.tables = tables
+        self.state = state
+        self.limits = limits
+
+    @classmethod
+    def open(cls, version: Path, parameters: Mapping[str, str], state: str) -> FeatureService:
+        """``version`` is the version folder in a repository, ``state`` the user state's URL.
+
+        Raises:
+            ValueError: tables, state or parameters are missing or damaged.
+        """
+        limits = Limits.parse(parameters)
+        folder = resolve_state(state, version.parent.parent)
+        tables = Tables.load(version / "tables")
+        tables.prepare()
+        return cls(tables, UserState(folder), limits)
+
+    @staticmethod
+    def count(answers: Sequence[Answer | Exception]) -> tuple[int, ...]:
+        """What a batch adds to each of ``COUNTED``."""
+        good = [a for a in answers if isinstance(a, Answer)]
+        return (
+            sum(a.cold_starts for a in good),
+            sum(a.unknown_items for a in good),
+            len(answers) - len(good),
+        )
+
+    def answer(self, requests: Sequence[Tensors]) -> list[Answer | BadRequest]:
+        """One answer or error for each request; a bad request does not touch its batch mates.
+
+        Requests are stacked by the width of their candidates, so nearly always all together.
+        There are at most ``MAX_ROWS`` rows in all, which Triton's max_batch_size sees to.
+        """
+        outcome: dict[int, Answer | BadRequest] = {}
+        by_width: dict[int, dict[int, Rows]] = {}
+        for place, tensors in enumerate(requests):
+            try:
+                rows = decode(tensors, self.limits, self.tables.number_of)
+            except BadRequest as e:
+                outcome[place] = e
+            else:
+                width = self.tables.width_for(max(map(len, rows.candidates)))
+                by_width.setdefault(width, {})[place] = rows
+        for width, stacked in by_width.items():
+            answers = self._answer(list(stacked.values()), width)
+            outcome.update(zip(stacked, answers, strict=True))
+        return [outcome[place] for place in range(len(requests))]
+
+    def _answer(self, requests: list[Rows], width: int) -> Iterator[Answer]:
+        """Stack the requests, look everything up once, split."""
+        stored, counts = self.state.read([user for r in requests for user in r.users])
+        events = line_up(
+            self.tables, stored["key"], counts, [row for r in requests for row in r.recent]
+        )
+        history = np.ascontiguousarray(events[:, -self.tables.history :])
+        scores = neighbour_scores(self.tables, history)
+        given = [row for r in requests for row in r.candidates]
+        candidate, seen = self._candidates(scores, events, given, width)
+        stacked = {
+            "history": history,
+            "candidate": candidate,
+            "candidate_features": pack(self.tables, scores, history, candidate),
+            "candidate_flags": (candidate > 0) * np.uint8(REAL) + seen * np.uint8(SEEN),
+            "top_k": np.concatenate([r.k for r in requests])[:, None],
+        }
+        end = 0
+        for request in requests:
+            start, end = end, end + len(request.users)
+            yield Answer(
+                {name: tensor[start:end] for name, tensor in stacked.items()},
+                cold_starts=int((history[start:end, -1] == 0).sum()),
+                unknown_items=request.unknown,
+            )
+
+    def _candidates(
+        self,
+        scores: NeighbourScores,
+        events: NDArray[np.int32],
+        given: Sequence[Sequence[int]],
+        width: int,
+    ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Each row's own candidates, or retrieved ones, padded to ``width``; which were seen."""
+        if not any(given):
+            found = retrieve(self.tables, scores, events, width)
+            return found, np.zeros(found.shape, np.bool_)
+        found = retrieve(self.tables, scores, events, self.tables.candidates)
+        candidate = np.zeros((len(events), width), np.int32)
+        for row, own in enumerate(given):
+            if own:
+                candidate[row, : len(own)] = own
+            else:
+                candidate[row, : found.shape[1]] = found[row]
+        return candidate, among(candidate, events) & (candidate > 0)

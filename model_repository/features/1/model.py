@@ -1,0 +1,47 @@
+"""Triton's entry to the feature step; everything is in ``features_step``."""
+
+import json
+import os
+from pathlib import Path
+
+import triton_python_backend_utils as pb_utils
+
+from .features_step import COUNTED, FeatureService, isolated
+
+
+class TritonPythonModel:
+    """What the Python backend calls."""
+
+    def initialize(self, args):
+        parameters = json.loads(args["model_config"])["parameters"]
+        parameters = {name: p["string_value"] for name, p in parameters.items()}
+        url = os.environ.get("MILLIRANK_STATE") or parameters["state"]
+        version = Path(args["model_repository"], args["model_version"])
+        self.service = FeatureService.open(version, parameters, url)
+        if not self.service.state.there:
+            pb_utils.Logger.log_warn(f"there is no user state at {url}: every user is a cold start")
+        # A metric is void once its family is gone.
+        self.families = [
+            pb_utils.MetricFamily(f"millirank_{name}_total", text, pb_utils.MetricFamily.COUNTER)
+            for name, text in COUNTED.items()
+        ]
+        self.counters = [family.Metric(labels={}) for family in self.families]
+
+    def execute(self, requests):
+        tensors = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
+        answers = isolated(self.service.answer, tensors)
+        for counter, count in zip(self.counters, self.service.count(answers), strict=True):
+            if count:  # each increment is a message to the server
+                counter.increment(count)
+        return [respond(answer) for answer in answers]
+
+    def finalize(self):
+        self.service.state.close()
+
+
+def respond(answer):
+    """An answer's tensors, or the request's own error."""
+    if isinstance(answer, Exception):
+        error = pb_utils.TritonError(str(answer), pb_utils.TritonError.INVALID_ARG)
+        return pb_utils.InferenceResponse(error=error)
+    return pb_utils.InferenceResponse([pb_utils.Tensor(n, t) for n, t in answer.tensors.items()])

@@ -1,0 +1,28 @@
+"""Triton's entry to the policy step; everything is in ``policy_step``."""
+
+from functools import partial
+from pathlib import Path
+
+import triton_python_backend_utils as pb_utils
+
+from .policy_step import answer, isolated, load_item_ids
+
+
+class TritonPythonModel:
+    """What the Python backend calls."""
+
+    def initialize(self, args):
+        version = Path(args["model_repository"], args["model_version"])
+        self.answer = partial(answer, item_ids=load_item_ids(version / "tables" / "item_ids.json"))
+
+    def execute(self, requests):
+        tensors = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
+        return [respond(answer) for answer in isolated(self.answer, tensors)]
+
+
+def respond(answer):
+    """An answer's tensors, or the request's own error."""
+    if isinstance(answer, Exception):
+        error = pb_utils.TritonError(repr(answer), pb_utils.TritonError.INVALID_ARG)
+        return pb_utils.InferenceResponse(error=error)
+    return pb_utils.InferenceResponse([pb_utils.Tensor(n, t) for n, t in answer.items()])

@@ -1,0 +1,31 @@
+"""Triton's entry to the ranker on the processor; everything is in ``ranker_step``."""
+
+import json
+from pathlib import Path
+
+import triton_python_backend_utils as pb_utils
+
+from .ranker_step import Scorer, isolated
+
+
+class TritonPythonModel:
+    """What the Python backend calls."""
+
+    def initialize(self, args):
+        config = json.loads(args["model_config"])
+        threads = int(config["parameters"]["threads"]["string_value"])
+        version = Path(args["model_repository"], args["model_version"])
+        self.scorer = Scorer(version / "model.onnx", threads)
+        self.scorer.warm_up(max(1, config["max_batch_size"]))
+
+    def execute(self, requests):
+        tensors = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
+        return [respond(logit) for logit in isolated(self.scorer.score, tensors)]
+
+
+def respond(logit):
+    """Scores, or the request's own error."""
+    if isinstance(logit, Exception):
+        error = pb_utils.TritonError(str(logit), pb_utils.TritonError.INVALID_ARG)
+        return pb_utils.InferenceResponse(error=error)
+    return pb_utils.InferenceResponse([pb_utils.Tensor("logit", logit)])

@@ -1,0 +1,10 @@
+"""The ranker step: an ONNX model, run for a batch of requests.
+
+ONNX Runtime, numpy and the standard library; nothing of the project, so that a version folder is
+complete in itself.
+"""
+
+from .isolate import isolated
+from .scorer import Scorer
+
+__all__ = ["Scorer", "isolated"]

@@ -1,0 +1,93 @@
+"""Scores candidates with ONNX Runtime on the processor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+Tensors = Mapping[str, NDArray[Any]]
+
+_INPUTS = ("history", "candidate", "candidate_features")
+_OUTPUT = "logit"
+
+
+class Scorer:
+    """One ONNX Runtime session."""
+
+    def __init__(self, model: Path, threads: int) -> None:
+        """Load ``model``.
+
+        Raises:
+            ValueError: the file is missing or no such model, or its tensors have other names.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Threads that spin while they wait take the cores from the other steps.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(model), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as e:  # its exceptions have no base of their own
+            raise ValueError(f"{model} cannot be loaded ({e}); build the release again") from e
+        inputs = [tensor.name for tensor in self._session.get_inputs()]
+        outputs = [tensor.name for tensor in self._session.get_outputs()]
+        # Inputs that a ranker does not use are left out of its graph.
+        if _OUTPUT not in outputs or not set(inputs) <= set(_INPUTS):
+            raise ValueError(
+                f"{model}: expected inputs among {list(_INPUTS)} and an output {_OUTPUT!r}, "
+                f"found {inputs} and {outputs}"
+            )
+        self._inputs = inputs
+
+    def warm_up(self, most_rows: int) -> None:
+        """Run once with 1, 2, 4, ... and ``most_rows`` rows, so that no request is the first.
+
+        Lengths come from the model's metadata ``history`` and ``candidates``, else from the
+        shapes in its graph.
+        """
+        rows = 1
+        while True:
+            self._run(
+                {
+                    tensor.name: np.zeros(
+                        [rows, *self._lengths(tensor)],
+                        np.float32 if tensor.type == "tensor(float)" else np.int32,
+                    )
+                    for tensor in self._session.get_inputs()
+                }
+            )
+            if rows >= most_rows:
+                return
+            rows = min(2 * rows, most_rows)
+
+    def _lengths(self, tensor: Any) -> list[int]:
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        first = metadata.get("history" if tensor.name == "history" else "candidates", 1)
+        return [length if isinstance(length, int) else int(first) for length in tensor.shape[1:]]
+
+    def score(self, requests: Sequence[Tensors]) -> list[NDArray[np.float32]]:
+        """Scores of each request's candidates, float32 [rows, C].
+
+        Requests of the same shape are stacked and run together.
+        """
+        by_shape: dict[tuple[int, int], list[int]] = {}
+        for place, tensors in enumerate(requests):
+            shape = tensors["history"].shape[1], tensors["candidate"].shape[1]
+            by_shape.setdefault(shape, []).append(place)
+        scores: dict[int, NDArray[np.float32]] = {}
+        for places in by_shape.values():
+            stacked = {n: np.concatenate([requests[p][n] for p in places]) for n in self._inputs}
+            ends = np.cumsum([len(requests[p]["history"]) for p in places])[:-1]
+            scores.update(zip(places, np.split(self._run(stacked), ends), strict=True))
+        return [scores[place] for place in range(len(requests))]
+
+    def _run(self, tensors: Tensors) -> NDArray[np.float32]:
+        (logit,) = self._session.run([_OUTPUT], tensors)
+        return np.asarray(logit, np.float32)

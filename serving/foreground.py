@@ -1,0 +1,73 @@
+"""Serves a repository in the foreground, and starts a crashed server again."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from ensembles.errors import ServerError
+from serving.manifest import check
+from serving.repository import current_release
+from serving.server import ServerOptions, TritonServer
+
+RESTARTS = 5
+"""So many restarts are tried ..."""
+RESTART_WINDOW_SECONDS = 300.0
+"""... within this time; a server that crashes more often has a cause that a person must find."""
+
+Echo = Callable[[str], None]
+
+
+def serve_foreground(repository: Path, options: ServerOptions, echo: Echo) -> None:
+    """Serve until Ctrl-C or SIGTERM.
+
+    Raises:
+        ReleaseError: a file of the current release is missing or altered.
+        ServerError: the server does not start, or crashes again and again.
+    """
+    release = current_release(repository)
+    check(repository, release)
+    echo(f"release {release} of {repository}: every file is as published")
+    with _sigterm_as_interrupt():
+        try:
+            supervise(repository, options, echo)
+        except KeyboardInterrupt:
+            echo("stopped")
+
+
+def supervise(repository: Path, options: ServerOptions, echo: Echo) -> None:
+    """Run the server, and start it again on the same ports, with the same token, when it dies.
+
+    Returns never; an exception in the calling thread stops the server.
+
+    Raises:
+        ServerError: it does not start, or died ``RESTARTS`` + 1 times in the window.
+    """
+    deaths: deque[float] = deque(maxlen=RESTARTS + 1)
+    while True:
+        with TritonServer(repository, options) as server:
+            options = replace(options, ports=server.ports, token=server.token)
+            echo(f"ready: HTTP {server.http}, gRPC {server.grpc}, metrics {server.metrics}")
+            status = server.wait()
+            words = server.errors()
+        deaths.append(time.monotonic())
+        if len(deaths) > RESTARTS and deaths[-1] - deaths[0] < RESTART_WINDOW_SECONDS:
+            raise ServerError(
+                f"tritonserver died {len(deaths)} times within {RESTART_WINDOW_SECONDS:g} s, "
+                f"at last with status {status}:\n{words}"
+            )
+        echo(f"tritonserver died with status {status}; starting it again. Its last words:\n{words}")
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

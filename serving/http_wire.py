@@ -1,0 +1,66 @@
+"""The chain over HTTP: JSON in front, binary tensors behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from ensembles.errors import InvalidRequest, RequestError, ServerUnavailable
+from serving.messages import WireTensor, without_prefix
+
+LENGTH_HEADER = "Inference-Header-Content-Length"
+"""Length of the JSON part, in both directions."""
+
+
+def path(model: str) -> str:
+    """Path that requests are posted to."""
+    return f"/v2/models/{model}/infer"
+
+
+def body(tensors: Sequence[WireTensor]) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of a request."""
+    inputs = [
+        {
+            "name": t.spec.name,
+            "datatype": t.spec.datatype,
+            "shape": t.shape,
+            "parameters": {"binary_data_size": len(t.content)},
+        }
+        for t in tensors
+    ]
+    text = json.dumps({"inputs": inputs, "parameters": {"binary_data_output": True}}).encode()
+    headers = {LENGTH_HEADER: str(len(text)), "Content-Type": "application/octet-stream"}
+    return text + b"".join(t.content for t in tensors), headers
+
+
+def contents(reply: bytes, json_length: str | None) -> tuple[dict[str, bytes], str]:
+    """Raw tensors by name, and the model version, out of a good reply.
+
+    Args:
+        json_length: value of ``LENGTH_HEADER``, if the reply has one.
+
+    Raises:
+        RequestError: the reply has another form.
+    """
+    try:
+        length = int(json_length or len(reply))
+        described = json.loads(reply[:length])
+        tensors, at = {}, length
+        for output in described["outputs"]:
+            size = output["parameters"]["binary_data_size"]
+            tensors[output["name"]] = reply[at : at + size]
+            at += size
+        return tensors, described["model_version"]
+    except (ValueError, KeyError, TypeError) as e:
+        raise RequestError(f"expected an inference reply with binary tensors, got {e!r}") from e
+
+
+def error(status: int, reply: bytes) -> RequestError:
+    """The error that a reply other than 200 stands for."""
+    try:
+        text = json.loads(reply)["error"]
+    except (ValueError, KeyError, TypeError):
+        text = reply.decode(errors="replace")[:200]
+    kinds = {400: InvalidRequest, 413: InvalidRequest, 503: ServerUnavailable}
+    text = without_prefix(text) or f"the server answered HTTP status {status}"
+    return kinds.get(status, RequestError)(text)

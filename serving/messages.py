@@ -1,0 +1,137 @@
+"""What is asked and what is answered, and both as tensors: shared by every protocol."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ensembles import contracts as c
+from ensembles.contracts import TensorSpec
+from ensembles.errors import InvalidRequest, RequestError
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to recommend to one user.
+
+    Attributes:
+        user_id: an unknown one is a cold start, not an error.
+        k: how many items.
+        candidates: ids to rank; the server retrieves its own where there are none.
+        recent: ids that the user touched a moment ago, newest last.
+    """
+
+    user_id: str
+    k: int = c.LIMITS.k_default
+    candidates: Sequence[str] | None = None
+    recent: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The answer to one request.
+
+    Attributes:
+        items: external ids, best first; fewer than k only when there are no more.
+        scores: of the items.
+        release: that answered.
+        seconds: from sending to the whole answer, on the caller's clock.
+    """
+
+    items: tuple[str, ...]
+    scores: tuple[float, ...]
+    release: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class WireTensor:
+    """A tensor as protocols carry it: BYTES as length and content, numbers little endian."""
+
+    spec: TensorSpec
+    shape: tuple[int, ...]
+    content: bytes
+
+
+def encode(requests: Sequence[Request]) -> list[WireTensor]:
+    """One row a request.
+
+    Every input is sent, an empty list where nothing is given: Triton batches only requests that
+    carry the same inputs.
+
+    Raises:
+        InvalidRequest: there is no request, k is no 32-bit number, or an id is no text.
+    """
+    if not requests:
+        raise InvalidRequest("expected at least one request, got none")
+    try:
+        return [
+            _bytes_tensor(c.USER_ID, [[r.user_id] for r in requests]),
+            WireTensor(
+                c.K, (len(requests), 1), struct.pack(f"<{len(requests)}i", *(r.k for r in requests))
+            ),
+            _bytes_tensor(c.CANDIDATES, [r.candidates or () for r in requests]),
+            _bytes_tensor(c.RECENT, [r.recent or () for r in requests]),
+        ]
+    except (struct.error, UnicodeEncodeError) as e:
+        raise InvalidRequest(f"expected ids that are text and k as a 32-bit number: {e}") from e
+
+
+def _bytes_tensor(spec: TensorSpec, rows: Sequence[Sequence[str]]) -> WireTensor:
+    width = max(map(len, rows))
+    parts: list[bytes] = []
+    for row in rows:
+        for value in row:
+            raw = value.encode()
+            parts += (struct.pack("<I", len(raw)), raw)
+        # Shorter rows are filled up with empty strings.
+        parts.append(bytes(4 * (width - len(row))))
+    return WireTensor(spec, (len(rows), width), b"".join(parts))
+
+
+def decode(
+    contents: Mapping[str, bytes], rows: int, release: str, seconds: float
+) -> list[Recommendation]:
+    """Recommendations, one a row, out of the raw content of the answer's tensors.
+
+    Raises:
+        RequestError: the answer is not what this client understands.
+    """
+    try:
+        ids = _split_bytes(contents[c.ITEM_ID.name])
+        scores = struct.unpack(f"<{len(ids)}f", contents[c.SCORE.name])
+        version = int(release)
+    except (KeyError, ValueError, struct.error) as e:
+        raise RequestError(
+            f"expected {c.ITEM_ID.name} and {c.SCORE.name} of the same length in the answer, "
+            f"got something else ({e!r}); is this server one of ours?"
+        ) from e
+    slots = len(ids) // rows
+    answers = []
+    for start in range(0, rows * slots, slots) if slots else [0] * rows:
+        used = [i for i in range(start, start + slots) if ids[i]]
+        answers.append(
+            Recommendation(
+                tuple(ids[i].decode() for i in used),
+                tuple(scores[i] for i in used),
+                version,
+                seconds,
+            )
+        )
+    return answers
+
+
+def _split_bytes(content: bytes) -> list[bytes]:
+    values, at = [], 0
+    while at < len(content):
+        (length,) = struct.unpack_from("<I", content, at)
+        values.append(content[at + 4 : at + 4 + length])
+        at += 4 + length
+    return values
+
+
+def without_prefix(text: str) -> str:
+    """A server's sentence without the name of the ensemble in front, which says nothing new."""
+    return re.sub(r"^in ensemble '[^']*', ", "", text)

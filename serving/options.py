@@ -1,0 +1,76 @@
+"""How a server is started: options, and the command line that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from serving.binary import Installation
+from serving.ports import Ports
+
+TOKEN_HEADER = "millirank-token"  # noqa: S105
+"""HTTP header that carries the control token; gRPC metadata has it behind a fixed prefix."""
+GRPC_TOKEN_HEADER = f"triton-grpc-protocol-{TOKEN_HEADER}"
+CONTROL_INTERFACES = ("model-repository", "shared-memory", "trace", "logging")
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How a server is started.
+
+    Attributes:
+        host: address to listen on; this machine only by default.
+        ports: where to listen; 0 takes a free port.
+        models: what to load; ``*`` is everything in the repository.
+        config_name: profile of the configuration, ``""`` for the default (cpu) one.
+        token: secret that the control interfaces want in a header; ``""`` generates one.
+            Triton takes it on its command line only, where this machine's users can read it.
+        state: URL of the user state; ``""`` leaves it to the configuration.
+        log: file that the server's output is appended to; None keeps it until ``stop``.
+        ready_seconds: how long loading and warm-up may take.
+        stop_seconds: how long requests in flight may take when the server stops.
+        flags: further flags of tritonserver.
+    """
+
+    host: str = "127.0.0.1"
+    ports: Ports = field(default_factory=Ports)
+    models: tuple[str, ...] = ("*",)
+    config_name: str = ""
+    token: str = ""
+    state: str = ""
+    log: Path | None = None
+    ready_seconds: float = 180.0
+    stop_seconds: float = 15.0
+    flags: Sequence[str] = ()
+
+
+def command_line(
+    repository: Path, options: ServerOptions, installation: Installation, shm_prefix: str
+) -> list[str]:
+    """The server's command line.
+
+    Args:
+        options: with settled ports and a token.
+        shm_prefix: first letters of the names of its shared memory, so that it can be found.
+    """
+    o, ports = options, options.ports
+    restricted = f"{','.join(CONTROL_INTERFACES)}:{TOKEN_HEADER}={o.token}"
+    command = [
+        str(installation.executable),
+        f"--model-repository={repository}",
+        "--model-control-mode=explicit",
+        *(f"--load-model={name}" for name in o.models),
+        *(f"--http-address={o.host}", f"--http-port={ports.http}"),
+        *(f"--grpc-address={o.host}", f"--grpc-port={ports.grpc}"),
+        *(f"--metrics-address={o.host}", f"--metrics-port={ports.metrics}"),
+        f"--http-restricted-api={restricted}",
+        f"--grpc-restricted-protocol={restricted}",
+        f"--exit-timeout-secs={max(1, round(o.stop_seconds))}",
+        f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
+    ]
+    if installation.backends:
+        command.append(f"--backend-directory={installation.backends}")
+    if o.config_name:
+        command.append(f"--model-config-name={o.config_name}")
+    return [*command, *o.flags]

@@ -1,0 +1,56 @@
+"""A model repository: which releases it holds, and which one is served."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from ensembles.errors import ReleaseError
+from ensembles.recommend import RECOMMEND
+
+_SERVED = re.compile(r"^\s*versions:\s*(\d+)\s*$", re.MULTILINE)
+_PINNED = re.compile(r"^\s*model_version:\s*(\d+)\s*$", re.MULTILINE)
+
+
+def releases(repository: Path) -> list[int]:
+    """Releases in ``repository``, oldest first."""
+    folders = (repository / RECOMMEND.name).glob("*")
+    return sorted(int(f.name) for f in folders if f.name.isdigit() and f.is_dir())
+
+
+def current_release(repository: Path) -> int:
+    """The release that the ensemble's configuration names: what a server serves.
+
+    Raises:
+        ReleaseError: there is none, or the configuration contradicts itself or the folders.
+    """
+    path = repository / RECOMMEND.name / "config.pbtxt"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as e:
+        raise ReleaseError(
+            f"expected a model repository, but {path} cannot be read ({e.strerror}); "
+            "build one with 'millirank build'"
+        ) from e
+    named = {int(n) for pattern in (_SERVED, _PINNED) for n in pattern.findall(text)}
+    if len(named) != 1:
+        raise ReleaseError(
+            f"{path}: expected one release for the ensemble and all of its steps, "
+            f"found {sorted(named) or 'none'}"
+        )
+    release = named.pop()
+    if release not in releases(repository):
+        raise ReleaseError(
+            f"{path} names release {release}, but the repository holds {releases(repository)}"
+        )
+    return release
+
+
+def titles(repository: Path, release: int) -> dict[str, str]:
+    """Titles by external item id; empty where the repository is not at hand."""
+    path = repository / RECOMMEND.name / str(release) / "catalogue.json"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}

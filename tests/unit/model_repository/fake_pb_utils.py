@@ -1,0 +1,67 @@
+"""What ``model.py`` files use of the Python backend, for tests without a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
+
+
+class Tensor:
+    def __init__(self, name: str, array: Any) -> None:
+        self._name, self._array = name, array
+
+    def name(self) -> str:
+        return self._name
+
+    def as_numpy(self) -> Any:
+        return self._array
+
+
+class TritonError:
+    INVALID_ARG = "INVALID_ARG"
+
+    def __init__(self, message: str, code: str) -> None:
+        self.message, self.code = message, code
+
+
+@dataclass
+class InferenceResponse:
+    output_tensors: list[Tensor] = field(default_factory=list)
+    error: TritonError | None = None
+
+    def arrays(self) -> dict[str, Any]:
+        return {t.name(): t.as_numpy() for t in self.output_tensors}
+
+
+class MetricFamily:
+    COUNTER = "counter"
+    made: ClassVar[dict[str, SimpleNamespace]] = {}
+
+    def __init__(self, name: str, description: str, kind: str) -> None:
+        self.name = name
+
+    def Metric(self, labels: dict[str, str]) -> Any:
+        metric = SimpleNamespace(value=0)
+        metric.increment = lambda count: setattr(metric, "value", metric.value + count)
+        self.made[self.name] = metric
+        return metric
+
+
+def make(warnings: list[str]) -> ModuleType:
+    """The module; what models warn of goes into ``warnings``."""
+    module = ModuleType("triton_python_backend_utils")
+    logger = SimpleNamespace(log_warn=warnings.append)
+    vars(module).update(
+        Tensor=Tensor,
+        TritonError=TritonError,
+        InferenceResponse=InferenceResponse,
+        MetricFamily=MetricFamily,
+        Logger=logger,
+    )
+    return module
+
+
+def request(**arrays: Any) -> Any:
+    tensors = [Tensor(name, array) for name, array in arrays.items()]
+    return SimpleNamespace(inputs=lambda: tensors)

@@ -1,0 +1,139 @@
+"""A batch of requests through the feature step, without a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.triton import oracle
+from tests.triton.tiny import CANDIDATES, HISTORY, ITEMS
+
+PARAMETERS = {
+    "k_default": "10",
+    "k_max": "100",
+    "id_bytes": "20",
+    "candidates": "99",
+    "recent": "9",
+}
+EVENTS = {"short": [3, 7], "long": list(range(1, HISTORY + 8)), "all": list(range(1, ITEMS + 1))}
+
+
+@pytest.fixture(scope="module")
+def service(features: ModuleType, tables: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("state")
+    keys = features.item_keys(tables.item_ids)
+    other = features.item_keys(["of another release"])
+    rows = [(user, keys[e], np.arange(len(e))) for user, e in EVENTS.items()]
+    mixed = np.concatenate([keys[[5]], other, keys[[6]], other])
+    features.seed(folder, [*rows, ("mixed", mixed, np.arange(4))])
+    limits = features.Limits.parse(PARAMETERS)
+    return features.FeatureService(tables, features.UserState(folder), limits)
+
+
+def request(*users: str, **lists: list[list[str]]) -> dict[str, Any]:
+    tensors = {name: np.array(_bytes(rows), object) for name, rows in lists.items()}
+    return {"user_id": np.array([[u.encode()] for u in users], object), **tensors}
+
+
+def _bytes(rows: list[list[str]]) -> list[list[bytes]]:
+    return [[value.encode() for value in row] for row in rows]
+
+
+def answer(service: Any, *requests: dict[str, Any]) -> list[Any]:
+    return list(service.answer(requests))
+
+
+@pytest.mark.parametrize("user", [*EVENTS, "nobody"])
+def test_history_and_candidates_of_a_user(service: Any, tables: Any, user: str) -> None:
+    (got,) = answer(service, request(user))
+    events = EVENTS.get(user, [])
+    history = ([0] * HISTORY + events)[-HISTORY:]
+    assert got.tensors["history"].tolist() == [history]
+    expected = oracle.retrieve(tables, history, events, CANDIDATES)
+    assert got.tensors["candidate"].tolist() == [expected]
+    assert got.tensors["candidate_flags"].tolist() == [[int(i > 0) for i in expected]]
+    assert got.tensors["top_k"].tolist() == [[10]]
+    assert got.cold_starts == (user == "nobody")
+
+
+def test_events_of_other_releases_leave_no_gap(service: Any) -> None:
+    (got,) = answer(service, request("mixed"))
+    assert got.tensors["history"].tolist() == [[0] * (HISTORY - 2) + [5, 6]]
+
+
+def test_recent_follows_what_is_stored_and_counts_as_seen(service: Any) -> None:
+    (got,) = answer(service, request("short", recent=[["item-9", "unknown", "item-3"]]))
+    assert got.tensors["history"].tolist() == [[0] * (HISTORY - 4) + [3, 7, 9, 3]]
+    assert not set(got.tensors["candidate"][0].tolist()) & {3, 7, 9}
+    assert got.unknown_items == 1
+
+
+def test_own_candidates_are_kept_in_order_and_flagged(service: Any, tables: Any) -> None:
+    given = ["item-3", "item-40", "no such", "item-7", "item-40"]
+    (got,) = answer(service, request("short", candidates=[given]))
+    assert got.tensors["candidate"].tolist() == [[3, 40, 7] + [0] * (CANDIDATES - 3)]
+    assert got.tensors["candidate_flags"].tolist() == [[3, 1, 3] + [0] * (CANDIDATES - 3)]
+    features = [oracle.features(tables, [3, 7], item) for item in (3, 40, 7)]
+    np.testing.assert_allclose(got.tensors["candidate_features"][0, :3], features, atol=1e-5)
+    assert not got.tensors["candidate_features"][0, 3:].any()
+
+
+def test_more_candidates_get_a_wider_bucket(service: Any) -> None:
+    given = [f"item-{i}" for i in range(1, 26)]
+    wide, narrow = answer(service, request("short", candidates=[given]), request("short"))
+    assert wide.tensors["candidate"].shape == wide.tensors["candidate_flags"].shape == (1, 30)
+    assert narrow.tensors["candidate"].shape == (1, CANDIDATES)
+
+
+def test_rows_with_and_without_candidates(service: Any) -> None:
+    given = [[f"item-{i}" for i in range(1, 26)], [""] * 25]
+    (got,) = answer(service, request("short", "short", candidates=given))
+    (alone,) = answer(service, request("short"))
+    retrieved = got.tensors["candidate"][1]
+    np.testing.assert_array_equal(retrieved[:CANDIDATES], alone.tensors["candidate"][0])
+    assert not retrieved[CANDIDATES:].any()
+
+
+def test_stacking_changes_nothing(features: ModuleType, service: Any) -> None:
+    requests = [
+        request("short"),
+        request("long", "nobody"),
+        request(""),
+        request("short", candidates=[[f"item-{i}" for i in range(1, 40)]]),
+        request("nobody", recent=[["item-4", "item-4"]]),
+        request("x" * 30),
+        request("all", "mixed", candidates=[["item-1", "item-2"], ["item-3", ""]]),
+    ]
+    together = answer(service, *requests)
+    for got, one in zip(together, requests, strict=True):
+        (alone,) = answer(service, one)
+        if isinstance(alone, features.BadRequest):
+            assert str(got) == str(alone)
+            continue
+        for name, tensor in alone.tensors.items():
+            np.testing.assert_array_equal(got.tensors[name], tensor)
+            assert got.tensors[name].dtype == tensor.dtype
+    assert service.count(together) == (1, 0, 2)
+
+
+def test_types_are_those_of_the_contract(service: Any) -> None:
+    from ensembles.recommend import FEATURES
+
+    (got,) = answer(service, request("short"))
+    kinds = {name: tensor.dtype.name for name, tensor in got.tensors.items()}
+    names = {"INT32": "int32", "FP32": "float32", "UINT8": "uint8"}
+    assert kinds == {t.name: names[t.datatype] for t in FEATURES.outputs}
+
+
+def test_opened_from_a_version_folder(features: ModuleType, tables_folder: Path) -> None:
+    # The parent of the tables stands for the version folder.
+    service = features.FeatureService.open(
+        tables_folder.parent, PARAMETERS, f"lmdb://{tables_folder}/nowhere"
+    )
+    assert not service.state.there
+    (got,) = answer(service, request("short"))
+    assert got.cold_starts == 1

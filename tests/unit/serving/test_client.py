@@ -1,0 +1,267 @@
+"""Clients against servers that fail in every way."""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, cast
+
+import grpc
+import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from ensembles.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    MissingExtra,
+    RequestError,
+    ServerUnavailable,
+    SettingsError,
+)
+from serving.async_client import AsyncClient
+from serving.client import Client, ProtocolName, Recommendation, Request
+
+ITEM, SCORE = struct.pack("<I", 1) + b"a", struct.pack("<f", 1.5)
+
+
+class FakeServer:
+    """Gives the answers in ``script``, one a call, the last one for ever.
+
+    ``ok`` is an answer; ``slow`` one that takes a second; other words are failures.
+    """
+
+    def __init__(self) -> None:
+        self.script = ["ok"]
+        self.calls = 0
+
+    def next_word(self) -> str:
+        word = self.script[min(self.calls, len(self.script) - 1)]
+        self.calls += 1
+        if word == "slow":
+            time.sleep(1)
+        return word
+
+
+class FakeGrpc(FakeServer, service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
+    def ModelInfer(self, request: Any, context: Any) -> Any:
+        word = self.next_word()
+        if word not in {"ok", "slow"}:
+            context.abort(grpc.StatusCode[word], "in ensemble 'recommend', the reason")
+        reply = service_pb2.ModelInferResponse(model_version="4", raw_output_contents=[ITEM, SCORE])
+        reply.outputs.add(name="item_id")
+        reply.outputs.add(name="score")
+        return reply
+
+
+class FakeHttp(FakeServer):
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                word = server.next_word()
+                if word == "vanish":
+                    self.close_connection = True
+                    return
+                good = word in {"ok", "slow"}
+                self.send_response(200 if good else int(word))
+                if good:
+                    outputs = [
+                        {"name": n, "parameters": {"binary_data_size": len(c)}}
+                        for n, c in (("item_id", ITEM), ("score", SCORE))
+                    ]
+                    text = json.dumps({"model_version": "4", "outputs": outputs}).encode()
+                    self.send_header("Inference-Header-Content-Length", str(len(text)))
+                    body = text + ITEM + SCORE
+                else:
+                    body = json.dumps({"error": "in ensemble 'recommend', the reason"}).encode()
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                pass
+
+        return Handler
+
+
+Ask = Callable[..., Recommendation]
+
+
+@pytest.fixture
+def grpc_server() -> Iterator[tuple[FakeGrpc, str]]:
+    fake = FakeGrpc()
+    server = grpc.server(ThreadPoolExecutor(2))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(fake, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield fake, f"127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
+@pytest.fixture
+def http_server() -> Iterator[tuple[FakeHttp, str]]:
+    fake = FakeHttp()
+    with ThreadingHTTPServer(("127.0.0.1", 0), fake.handler()) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield fake, f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(params=["grpc", "http"])
+def served(request: pytest.FixtureRequest) -> tuple[FakeServer, str, ProtocolName]:
+    fake, address = request.getfixturevalue(f"{request.param}_server")
+    return fake, address, request.param
+
+
+async def sync(address: str, protocol: ProtocolName, timeout: float | None) -> Recommendation:
+    with Client(address, protocol) as client:
+        return client.recommend(Request("u"), timeout=timeout)
+
+
+async def asynchronous(
+    address: str, protocol: ProtocolName, timeout: float | None
+) -> Recommendation:
+    async with AsyncClient(address, protocol) as client:
+        return await client.recommend(Request("u"), timeout=timeout)
+
+
+kinds = pytest.mark.parametrize("ask", [sync, asynchronous])
+AskAny = Callable[[str, ProtocolName, float | None], Awaitable[Recommendation]]
+Served = tuple[FakeServer, str, ProtocolName]
+
+FAILURES = {
+    "grpc": {
+        "INVALID_ARGUMENT": InvalidRequest,
+        "RESOURCE_EXHAUSTED": InvalidRequest,
+        "DEADLINE_EXCEEDED": DeadlineExceeded,
+        "UNAVAILABLE": ServerUnavailable,
+        "INTERNAL": RequestError,
+    },
+    "http": {
+        "400": InvalidRequest,
+        "503": ServerUnavailable,
+        "500": RequestError,
+        "404": RequestError,
+    },
+}
+
+
+@kinds
+async def test_answer(served: Served, ask: AskAny) -> None:
+    fake, address, protocol = served
+    answer = await ask(address, protocol, None)
+    assert (answer.items, answer.scores, answer.release) == (("a",), (1.5,), 4)
+    assert answer.seconds > 0
+    assert fake.calls == 1
+
+
+@kinds
+async def test_failures_have_classes_and_only_silence_is_asked_again(
+    served: Served, ask: AskAny
+) -> None:
+    fake, address, protocol = served
+    for word, kind in FAILURES[protocol].items():
+        fake.script, fake.calls = [word], 0
+        with pytest.raises(kind, match="^the reason") as error:
+            await ask(address, protocol, None)
+        assert type(error.value) is kind
+        assert fake.calls == (2 if kind is ServerUnavailable else 1)
+
+
+@kinds
+async def test_one_retry_is_enough_for_a_short_outage(served: Served, ask: AskAny) -> None:
+    fake, address, protocol = served
+    fake.script = ["UNAVAILABLE" if protocol == "grpc" else "503", "ok"]
+    assert (await ask(address, protocol, None)).items == ("a",)
+
+
+@kinds
+async def test_connection_that_breaks(http_server: tuple[FakeHttp, str], ask: AskAny) -> None:
+    fake, address = http_server
+    fake.script = ["vanish", "ok"]
+    assert (await ask(address, "http", None)).items == ("a",)
+    fake.script, fake.calls = ["vanish"], 0
+    with pytest.raises(ServerUnavailable, match="no answer from"):
+        await ask(address, "http", None)
+
+
+@kinds
+async def test_deadline(served: Served, ask: AskAny) -> None:
+    fake, address, protocol = served
+    fake.script = ["slow"]
+    start = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        await ask(address, protocol, 0.1)
+    assert time.monotonic() - start < 0.9
+    assert fake.calls == 1
+
+
+@kinds
+async def test_no_retry_without_time_for_it(served: Served, ask: AskAny) -> None:
+    fake, address, protocol = served
+    fake.script = ["UNAVAILABLE" if protocol == "grpc" else "503"]
+    with pytest.raises(ServerUnavailable):
+        await ask(address, protocol, 0.04)
+    assert fake.calls == 1
+    with pytest.raises(DeadlineExceeded, match="before the request was sent"):
+        await ask(address, protocol, 0)
+
+
+@kinds
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_nobody_listens(ask: AskAny, protocol: ProtocolName) -> None:
+    with pytest.raises(ServerUnavailable):
+        await ask("127.0.0.1:9", protocol, 2.0)
+
+
+async def test_protocols_are_known() -> None:
+    wrong = cast("ProtocolName", "smtp")
+    with pytest.raises(SettingsError, match=r"\['grpc', 'http'\]; got 'smtp'"):
+        Client("x", wrong)
+    with pytest.raises(SettingsError, match="got 'smtp'"):
+        AsyncClient("x", wrong)
+
+
+async def test_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(MissingExtra, match="tritonclient"):
+        Client("x")
+    with pytest.raises(MissingExtra, match="aiohttp"):
+        AsyncClient("x", "http")
+
+
+def test_http_connection_is_kept_and_threads_have_their_own(
+    http_server: tuple[FakeHttp, str],
+) -> None:
+    fake, address = http_server
+    with Client(address, "http") as client, ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: client.recommend(Request("u")), range(20)))
+    assert len(answers) == fake.calls == 20
+
+
+@pytest.mark.parametrize("reply", [b"", b"{}", b'{"model_version": "1", "outputs": [{}]}'])
+def test_reply_of_something_else(reply: bytes) -> None:
+    from serving import http_wire
+
+    with pytest.raises(RequestError, match="expected an inference reply"):
+        http_wire.contents(reply, None)
+
+
+def test_error_that_is_no_json() -> None:
+    from serving import http_wire
+
+    assert str(http_wire.error(502, b"Bad gateway")) == "Bad gateway"
+    assert str(http_wire.error(502, b"")) == "the server answered HTTP status 502"

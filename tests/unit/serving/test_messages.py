@@ -1,0 +1,81 @@
+"""Requests and answers as tensors."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ensembles.errors import InvalidRequest, RequestError
+from serving.messages import Request, decode, encode, without_prefix
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+
+
+def bytes_of(*values: str) -> bytes:
+    raws = [v.encode() for v in values]
+    return b"".join(struct.pack("<I", len(raw)) + raw for raw in raws)
+
+
+def test_one_request_carries_every_input() -> None:
+    user, k, candidates, recent = encode([Request("ü", 5, ["a", "bc"])])
+    assert (user.spec.name, user.shape, user.content) == ("user_id", (1, 1), bytes_of("ü"))
+    assert (k.spec.name, k.shape, k.content) == ("k", (1, 1), struct.pack("<i", 5))
+    assert (candidates.shape, candidates.content) == ((1, 2), bytes_of("a", "bc"))
+    assert (recent.spec.name, recent.shape, recent.content) == ("recent", (1, 0), b"")
+
+
+def test_rows_are_filled_up() -> None:
+    _, k, candidates, recent = encode([Request("u", 1, ["a"]), Request("v", 2, None, ["x", "y"])])
+    assert k.content == struct.pack("<ii", 1, 2)
+    assert (candidates.shape, candidates.content) == ((2, 1), bytes_of("a", ""))
+    assert (recent.shape, recent.content) == ((2, 2), bytes_of("", "", "x", "y"))
+
+
+@pytest.mark.parametrize(
+    "wrong", [Request("u", 2**31), Request("\ud800"), Request("u", 1, ["\udfff"])]
+)
+def test_what_no_tensor_can_hold(wrong: Request) -> None:
+    with pytest.raises(InvalidRequest, match="expected ids that are text"):
+        encode([wrong])
+
+
+def test_no_request_at_all() -> None:
+    with pytest.raises(InvalidRequest, match="at least one request"):
+        encode([])
+
+
+@given(st.lists(st.lists(TEXT.filter(bool), max_size=4), min_size=1, max_size=4))
+def test_answers_are_read_back(rows: list[list[str]]) -> None:
+    slots = max(map(len, rows))
+    ids = [item for row in rows for item in row + [""] * (slots - len(row))]
+    scores = [float(i) for i in range(len(ids))]
+    contents = {"item_id": bytes_of(*ids), "score": struct.pack(f"<{len(ids)}f", *scores)}
+    answers = decode(contents, len(rows), "7", 0.5)
+    assert [list(a.items) for a in answers] == rows
+    assert [a.scores for a in answers] == [
+        tuple(scores[n * slots : n * slots + len(row)]) for n, row in enumerate(rows)
+    ]
+    assert {(a.release, a.seconds) for a in answers} == {(7, 0.5)}
+
+
+@pytest.mark.parametrize(
+    ("contents", "release"),
+    [
+        ({}, "1"),
+        ({"item_id": bytes_of("a")}, "1"),
+        ({"item_id": bytes_of("a"), "score": b"\x00"}, "1"),
+        ({"item_id": b"\x01", "score": b""}, "1"),
+        ({"item_id": bytes_of("a"), "score": bytes(4)}, "one"),
+    ],
+)
+def test_answer_of_something_else(contents: dict[str, bytes], release: str) -> None:
+    with pytest.raises(RequestError, match="is this server one of ours"):
+        decode(contents, 1, release, 0.1)
+
+
+def test_ensemble_is_left_out_of_sentences() -> None:
+    assert without_prefix("in ensemble 'recommend', k: expected") == "k: expected"
+    assert without_prefix("k: in ensemble 'x', y") == "k: in ensemble 'x', y"
