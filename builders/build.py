@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 from collections.abc import Mapping
@@ -33,6 +34,8 @@ def run_build(settings: Settings, folder: Path, command: str, log: Log) -> Path:
     Raises:
         MillirankError: whatever the stages raise.
     """
+    # Threads that spin while they wait would fight over the cores of a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     repository = folder / "repository"
     with build_lock(folder):
         outputs = run_stages(STAGES, settings, folder / "stages", log)

@@ -30,6 +30,17 @@ def _fingerprint(settings: Settings) -> str:
     return digest.hexdigest()
 
 
+def _warm_start(settings: Settings) -> str:
+    """Hash of the weights that training starts from."""
+    if not settings.train.warm_start:
+        return ""
+    from builders.ranker.transfer import find_ranker
+    from builders.ranker.weights import WEIGHTS
+
+    folder = find_ranker(Path(settings.train.warm_start))
+    return sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+
+
 def _dataset(c: Context) -> str:
     from builders.dataset.build import build_dataset
 
@@ -39,7 +50,6 @@ def _dataset(c: Context) -> str:
 
 def _retrieval(c: Context) -> str:
     from builders.dataset.dataset import Dataset
-    from builders.dataset.features import inner_mask
     from builders.retrieval.feature_step import open_feature_step
     from builders.retrieval.recall import recall_table
     from builders.retrieval.tables import write_tables
@@ -47,7 +57,6 @@ def _retrieval(c: Context) -> str:
     data = Dataset.load(c.inputs["dataset"])
     factors = write_tables(data, c.settings, data.train_mask(), c.out / "tables")
     np.savez(c.out / _FACTORS, user=factors.user, item=factors.item)
-    write_tables(data, c.settings, inner_mask(data), c.out / "inner_tables")
     step = open_feature_step(c.out / "tables")
     recall = recall_table(data, step, c.settings.features.history)
     return "validation recall " + ", ".join(f"@{n} {share:.3f}" for n, share in recall.items())
@@ -59,8 +68,8 @@ def _train(c: Context) -> str:
     from builders.ranker.weights import save_ranker
 
     data = Dataset.load(c.inputs["dataset"])
-    tables, inner = (c.inputs["retrieval"] / name for name in ("tables", "inner_tables"))
-    trained = train_ranker(data, c.settings, tables, inner, c.work, c.log)
+    tables = c.inputs["retrieval"] / "tables"
+    trained = train_ranker(data, c.settings, tables, c.work, c.log)
     save_ranker(trained.saved, c.out)
     if c.settings.train.lstm_baseline:
         (c.out / _LSTM).mkdir()
@@ -126,7 +135,7 @@ def _served_check(c: Context) -> str:
     data = Dataset.load(c.inputs["dataset"])
     repository = c.out / REPOSITORY
     tables, model = c.inputs["retrieval"] / "tables", c.inputs["export"] / MODEL
-    assemble(repository, c.settings, data, tables, model)
+    assemble(repository, c.settings, data, tables, c.inputs["train"], model)
     offline = OfflinePipeline(repository, load_ranker(c.inputs["train"]).ranker, data)
     limits = c.settings.export
     found = served_check(repository, data, offline, limits.tolerance, limits.check_users)
@@ -159,6 +168,7 @@ STAGES = (
         needs=("dataset", "retrieval"),
         sections=("features", "augment", "ranker", "train"),
         code=("builders/ranker", "builders/dataset/augment.py", "model_repository/features/1"),
+        fingerprint=_warm_start,
     ),
     Stage(
         "evaluate",

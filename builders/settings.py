@@ -101,10 +101,18 @@ class Retrieval(_Section):
     """Newest history events whose neighbours become candidates."""
     decay: float = Field(0.8, gt=0, le=1)
     """An event's weight, as a power of its age in events (1: all the same)."""
-    asymmetry: float = Field(0.5, ge=0, le=1)
-    """Neighbour similarity is co / (count_from^a * count_to^(1-a)); 0.5 is the cosine."""
+    window: int = Field(50, ge=1)
+    """Two events of a user are a pair when at most so many events apart."""
+    gap_power: float = Field(0.7, ge=0)
+    """A pair ``g`` events apart counts ``g^-gap_power``."""
+    backward: float = Field(0.3, ge=0, le=1)
+    """What a pair counts for the item that came first, as a neighbour of the later one."""
     user_damping: float = Field(0.5, ge=0, le=2)
-    """A user of n events counts n^-d in co-occurrences: long lists say less about each item."""
+    """A pair of a user with ``n`` events counts ``n^-user_damping``."""
+    shrinkage: float = Field(0.5, ge=0)
+    """A sum ``s`` of pairs becomes ``s^2 / (s + shrinkage)``: little evidence counts less."""
+    asymmetry: float = Field(0.5, ge=0, le=1)
+    """Weights are divided by ``count_from^a * count_to^(1-a)``; 0.5 is the cosine."""
 
 
 class Ranker(_Section):
@@ -155,6 +163,8 @@ class Train(_Section):
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     threads: int = Field(0, ge=0)
     """Processor threads for training (0: all)."""
+    devices: int = Field(0, ge=0)
+    """Processes that train together (0: one for each GPU, one where there is none)."""
     warm_start: str = ""
     """Repository of an earlier release whose weights training starts from."""
     text_embeddings: bool = False

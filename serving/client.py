@@ -142,6 +142,7 @@ class _HttpTransport:
     def __init__(self, address: str) -> None:
         self._address = address
         self._kept = threading.local()
+        self._all: list[http.client.HTTPConnection] = []
 
     def infer(
         self, model: str, tensors: Sequence[WireTensor], timeout: float
@@ -166,12 +167,12 @@ class _HttpTransport:
         connection: Any = getattr(self._kept, "connection", None)
         if connection is None:
             connection = self._kept.connection = http.client.HTTPConnection(self._address)
+            self._all.append(connection)
         connection.timeout = timeout
         if connection.sock is not None:
             connection.sock.settimeout(timeout)
         return connection  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        connection = getattr(self._kept, "connection", None)
-        if connection is not None:
+        for connection in self._all:
             connection.close()

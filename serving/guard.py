@@ -85,15 +85,15 @@ def _wait_for_reason_to_stop(child: subprocess.Popen[bytes], owner: int) -> bool
 
 
 def _zombies_of(parent: int) -> set[int]:
+    """Children of ``parent`` that are dead and not reaped; none where the kernel does not tell."""
     zombies = set()
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                # "pid (command) state ppid ...", where the command may hold anything.
-                text = Path(entry.path, "stat").read_text(errors="replace")
-                state, ppid, *_ = text.rpartition(")")[2].split()
-                if state == "Z" and int(ppid) == parent:
-                    zombies.add(int(entry.name))
+    for task in Path(f"/proc/{parent}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # threads and children come and go
+            for child in task.read_text().split():
+                # "pid (command) state ...", where the command may hold anything.
+                text = Path(f"/proc/{child}/stat").read_text(errors="replace")
+                if text.rpartition(")")[2].split()[0] == "Z":
+                    zombies.add(int(child))
     return zombies
 
 

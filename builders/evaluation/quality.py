@@ -88,7 +88,10 @@ def _end_to_end(subject: Subject, part: Part) -> Metrics:
 
 def render(rows: Sequence[QualityRow]) -> Table:
     """For a terminal; the best figure of full ranking in each column is bold."""
-    table = Table(title="Quality on held-out events (seen items excluded)")
+    table = Table(
+        title="Quality on held-out events (seen items excluded)",
+        caption="Epochs and the hybrid head were chosen on validation events, nothing on test.",
+    )
     table.add_column("method")
     table.add_column("ranked")
     for part in PARTS:

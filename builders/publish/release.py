@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.dataset.dataset import Dataset
+from builders.ranker.weights import DESCRIPTION, WEIGHTS
 from builders.settings import Settings
 from builders.stages import sync_tree
 from ensembles.errors import ReleaseError
@@ -55,12 +56,13 @@ def next_release(repository: Path) -> int:
 
 
 def assemble(
-    staging: Path, settings: Settings, dataset: Dataset, tables: Path, onnx: Path
+    staging: Path, settings: Settings, dataset: Dataset, tables: Path, weights: Path, onnx: Path
 ) -> None:
     """Write a complete repository, with the release as number 1, into the folder ``staging``.
 
     Args:
         tables: feature tables, as ``builders.retrieval`` writes them.
+        weights: folder of the trained ranker, so that a later build can start from it.
         onnx: the exported ranker.
     """
     for step in _STEPS:
@@ -71,6 +73,8 @@ def assemble(
         )
     shutil.copytree(tables, staging / "features" / "1" / "tables")
     shutil.copy2(onnx, staging / "ranker" / "1" / "model.onnx")
+    for name in (WEIGHTS, DESCRIPTION):
+        shutil.copy2(weights / name, staging / "ranker" / "1" / name)
     names = staging / "policy" / "1" / "tables"
     names.mkdir()
     shutil.copy2(tables / "item_ids.json", names / "item_ids.json")
@@ -96,9 +100,7 @@ def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
-def publish(
-    checked: Path, repository: Path, settings: Settings, about: Mapping[str, Any]
-) -> int:
+def publish(checked: Path, repository: Path, settings: Settings, about: Mapping[str, Any]) -> int:
     """Copy the checked release 1 of ``checked`` into ``repository`` as its next, current release.
 
     Args:

@@ -56,7 +56,10 @@ class ServedCheck:
 
 
 def served_check(
-    staging: Path, dataset: Dataset, offline: OfflinePipeline, tolerance: float,
+    staging: Path,
+    dataset: Dataset,
+    offline: OfflinePipeline,
+    tolerance: float,
     count: int,
 ) -> ServedCheck:
     """Serve the repository ``staging`` and compare the answers of ``count`` users.

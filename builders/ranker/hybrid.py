@@ -1,4 +1,9 @@
-"""The hybrid: a small head over candidate features, fitted beside a finished sequence model."""
+"""The hybrid: a small head over candidate features, fitted beside a finished sequence model.
+
+The head has 113 weights and is fitted on validation events. On training events it would learn
+that it is not needed: the sequence model was trained on them, and so was everything that the
+features are looked up in.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +11,40 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from builders.dataset.dataset import Dataset
-from builders.evaluation.metrics import Metrics
-from builders.evaluation.retrieved import RetrievedCandidates, retrieved_ranks
+from builders.evaluation.ranking import by_length, seen_items
 from builders.ranker.interface import FeatureHead, Ranker
-from builders.ranker.scoring import candidate_scores, head_scores
+from builders.ranker.scoring import candidate_scores
 from builders.retrieval.feature_step import FeatureStep
 from builders.settings import Settings
 
-FACTORS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
-"""What the fitted head is multiplied with; validation chooses."""
+FACTORS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
+"""What the fitted head is multiplied with; cross-validation chooses."""
 
 _USERS = 10_000
-_RANDOM = 100
-_EPOCHS = 20
+_RANDOM = 200
+_FOLDS = 4
+_STEPS = 120
 _ROWS = 256
 
 
 @dataclass(frozen=True)
 class HeadFit:
-    """Outcome: the chosen factor, and validation NDCG@10 of the retrieved with and without."""
+    """Outcome of the fit.
+
+    Attributes:
+        factor: what the fitted head was multiplied with.
+        without: cross-validated loss (natural logarithm) of the target among its candidates.
+        with_head: the same with the head.
+    """
 
     factor: float
-    with_head: float
     without: float
+    with_head: float
 
 
 @dataclass(frozen=True)
@@ -43,89 +55,124 @@ class Examples:
         score: float [M, C], of the sequence model.
         features: float [M, C, F].
         real: bool [M, C], False for padding.
+        correction: float [C], logarithm of how many items a column stands for.
     """
 
     score: Tensor
     features: Tensor
     real: Tensor
+    correction: Tensor
+
+    def rows(self, index: Tensor) -> Examples:
+        """Some of the rows."""
+        return Examples(self.score[index], self.features[index], self.real[index], self.correction)
+
+    def loss(self, logit: Tensor) -> Tensor:
+        """Cross-entropy of the targets over the catalogue, as far as the columns tell."""
+        logit = (logit + self.correction).masked_fill(~self.real, -torch.inf)
+        return functional.cross_entropy(logit, torch.zeros(len(logit), dtype=torch.long))
 
 
-def fit_hybrid(
-    ranker: Ranker, dataset: Dataset, inner: FeatureStep, outer: FeatureStep, settings: Settings
-) -> HeadFit:
-    """Fit ``ranker.head`` in place and scale it by the factor that is best on validation.
+def fit_hybrid(ranker: Ranker, dataset: Dataset, step: FeatureStep, settings: Settings) -> HeadFit:
+    """Fit ``ranker.head`` in place, scaled by the factor that cross-validation finds best.
 
-    The head learns to rank each user's last training event among what is retrieved for the
-    events before. ``inner`` holds tables without those last events: with tables that contain
-    them the head would trust features that have seen the answer.
+    Loss decides and not NDCG: it moves with every rank, where a few lucky users move NDCG@10.
 
     Args:
-        inner: feature step over training events without each user's last.
-        outer: feature step over all training events, as it is served.
+        step: feature step over all training events, as it is served.
     """
     head = ranker.head
     assert head is not None, "a ranker without head has nothing to fit"
-    examples = collect_examples(ranker, dataset, inner, settings)
-    fit_head(head, examples, settings.train.temperature, settings.train.seed)
-    candidates = RetrievedCandidates.of(dataset, outer, settings, "validation")
-    base = candidate_scores(ranker, candidates.history, candidates.candidate)
-    extra = head_scores(head, candidates.features)
-    quality = {f: Metrics.of(retrieved_ranks(base + f * extra, candidates)) for f in FACTORS}
-    best = max(FACTORS, key=lambda f: quality[f].ndcg10)
+    examples = collect_examples(ranker, dataset, step, settings)
+    temperature, seed = settings.train.temperature, settings.train.seed
+    losses = cross_validated_losses(examples, temperature, seed)
+    best = min(FACTORS, key=lambda factor: losses[factor])
+    fit_head(head, examples, temperature, seed)
     with torch.no_grad():
         head.out.weight *= best
-    return HeadFit(best, quality[best].ndcg10, quality[0.0].ndcg10)
+    return HeadFit(best, losses[0.0], losses[best])
 
 
 def collect_examples(
-    ranker: Ranker, dataset: Dataset, inner: FeatureStep, settings: Settings
+    ranker: Ranker, dataset: Dataset, step: FeatureStep, settings: Settings
 ) -> Examples:
-    """Retrieved candidates and features of users' last training events, at most 10,000."""
-    length = dataset.train_end - dataset.offsets[:-1]
-    users = np.flatnonzero(length >= 2)
+    """Validation events of at most 10,000 users among retrieved and random candidates.
+
+    Retrieved candidates stand for themselves, random ones for all others. Without random ones a
+    target that was not retrieved would teach the head that what is retrieved is wrong.
+    """
+    users, target = dataset.targets("validation")
     rng = np.random.default_rng(settings.train.seed)
-    if len(users) > _USERS:
-        users = np.sort(rng.choice(users, _USERS, replace=False))
-    last = dataset.train_end[users] - 1
-    history = dataset.before(users, last, settings.features.history)
-    seen = dataset.before(users, last, int(length[users].max(initial=1)))
-    target = dataset.item[last]
-    candidate = inner.retrieve(history, seen, settings.retrieval.candidates)
-    # Some of any kind, so that the head also knows what is never retrieved.
-    anything = rng.integers(1, dataset.items + 1, (len(users), _RANDOM), dtype=np.int32)
-    candidate = np.concatenate([candidate, anything], axis=1)
-    candidate = np.where(candidate == target[:, None], 0, candidate)
+    chosen = np.sort(rng.permutation(len(users))[:_USERS])
+    users, target = users[chosen], target[chosen]
+    history = dataset.histories("validation", users, settings.features.history)
+    count = settings.retrieval.candidates
+    candidate = np.zeros((len(users), count + _RANDOM), np.int32)
+    for rows in by_length(dataset, "validation", users):
+        seen = seen_items(dataset, "validation", users[rows])
+        found = step.retrieve(history[rows], seen, count)
+        others = rng.integers(1, dataset.items + 1, (len(rows), _RANDOM), dtype=np.int32)
+        others[_among(others, np.concatenate([found, seen], axis=1))] = 0
+        candidate[rows] = np.concatenate([found, others], axis=1)
+    candidate[candidate == target[:, None]] = 0
     candidate = np.concatenate([target[:, None], candidate], axis=1)
-    score = candidate_scores(ranker, history, candidate)
-    features = inner.pack(history, candidate)
     return Examples(
-        torch.from_numpy(score), torch.from_numpy(features), torch.from_numpy(candidate > 0)
+        torch.from_numpy(candidate_scores(ranker, history, candidate)),
+        torch.from_numpy(step.pack(history, candidate)),
+        torch.from_numpy(candidate > 0),
+        torch.cat([torch.zeros(1 + count), torch.full((_RANDOM,), dataset.items / _RANDOM).log()]),
     )
 
 
-def fit_head(head: FeatureHead, examples: Examples, temperature: float, seed: int) -> None:
+def _among(items: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Whether each of ``items`` [M, K] is in its row of ``others`` [M, S]."""
+    rows = np.arange(len(items), dtype=np.int64)[:, None] << 32
+    return np.isin(rows | items, rows | others)
+
+
+def cross_validated_losses(examples: Examples, temperature: float, seed: int) -> dict[float, float]:
+    """Loss by factor, on rows that the head was not fitted on."""
+    order = torch.randperm(len(examples.score), generator=torch.Generator().manual_seed(seed))
+    folds = order.chunk(_FOLDS)
+    total = dict.fromkeys(FACTORS, 0.0)
+    for number, held_out in enumerate(folds):
+        others = torch.cat([f for n, f in enumerate(folds) if n != number] or [held_out])
+        head = FeatureHead()
+        trust = fit_head(head, examples.rows(others), temperature, seed)
+        rows = examples.rows(held_out)
+        for factor in FACTORS:
+            with torch.no_grad():
+                logit = (rows.score + factor * head(rows.features)) * trust / temperature
+            total[factor] += rows.loss(logit).item() * len(held_out)
+    return {factor: loss / len(order) for factor, loss in total.items()}
+
+
+def fit_head(head: FeatureHead, examples: Examples, temperature: float, seed: int) -> float:
     """Cross-entropy of the targets among their candidates, the sequence model's scores fixed.
 
-    A weight of those scores is fitted along and divided out in the end: they come from a model
-    that was trained on the same targets, so here they look better than they are.
+    A weight of those scores is fitted along: a sequence model that is too sure of itself would
+    leave the head too little to say. It is divided out of the head in the end.
+
+    Returns:
+        That weight.
     """
-    torch.manual_seed(seed)
     real = examples.features[examples.real]
-    mean, spread = real.mean(0), real.std(0).clamp(min=1e-6)
+    mean, spread = real.mean(0), real.std(0, correction=0).clamp(min=1e-6)
     features = (examples.features - mean) / spread
+    torch.manual_seed(seed)
     fitted = FeatureHead()
     trust = torch.zeros((), requires_grad=True)
     optimizer = torch.optim.AdamW([*fitted.parameters(), trust], lr=5e-3, weight_decay=1e-3)
-    order = torch.Generator().manual_seed(seed)
-    for _ in range(_EPOCHS):
-        for rows in torch.randperm(len(features), generator=order).split(_ROWS):  # type: ignore[no-untyped-call]
-            logit = trust.exp() * examples.score[rows] / temperature + fitted(features[rows])
-            logit = logit.masked_fill(~examples.real[rows], -torch.inf)
-            loss = functional.cross_entropy(logit, torch.zeros(len(rows), dtype=torch.long))
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-    _fold(fitted, head, mean, spread, temperature / float(trust.detach().exp()))
+    for _ in range(_STEPS):
+        index = torch.randperm(len(features))[:_ROWS]
+        rows = examples.rows(index)
+        logit = trust.exp() * rows.score / temperature + fitted(features[index])
+        optimizer.zero_grad()
+        rows.loss(logit).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    weight = float(trust.detach().exp())
+    _fold(fitted, head, mean, spread, temperature / weight)
+    return weight
 
 
 @torch.no_grad()

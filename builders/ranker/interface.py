@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ensembles.contracts import CANDIDATE_FEATURES_WIDTH
 
@@ -44,7 +45,7 @@ class Ranker(nn.Module, ABC):
         A ranker whose vectors are computed from a table overrides it, so that serving does
         not compute the whole catalogue for a few candidates.
         """
-        return self.item_vectors()[candidate]
+        return functional.embedding(candidate, self.item_vectors())
 
     def forward(self, history: Tensor, candidate: Tensor, candidate_features: Tensor) -> Tensor:
         """Scores, float [B, C].

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from builders.dataset.dataset import Dataset
@@ -27,6 +28,8 @@ from builders.ranker.weights import write_weights
 from builders.settings import Train
 
 MONITORED = "ndcg10"
+BEST = "best.safetensors"
+PROGRESS = "progress.json"
 
 
 class SequenceModule(lightning.LightningModule):
@@ -35,7 +38,7 @@ class SequenceModule(lightning.LightningModule):
     Attributes:
         ranker: what is trained.
         averaged: moving average of its weights, or None; what is validated and kept.
-        best: highest validation NDCG@10 so far; its weights are in ``best_file``.
+        best: highest validation NDCG@10 so far; its weights are in ``work / BEST``.
     """
 
     def __init__(
@@ -44,18 +47,22 @@ class SequenceModule(lightning.LightningModule):
         dataset: Dataset,
         settings: Train,
         history: int,
-        best_file: Path,
+        work: Path,
         log: Callable[[str], None],
     ) -> None:
         super().__init__()
         self.ranker = ranker
+        if ranker.head is not None:
+            ranker.head.requires_grad_(False)
         average = get_ema_multi_avg_fn(settings.ema)  # type: ignore[no-untyped-call]
         self.averaged = AveragedModel(ranker, multi_avg_fn=average) if settings.ema else None
+        if self.averaged is not None:
+            self.averaged.requires_grad_(False)
         self.best = -1.0
         self._dataset = dataset
         self._settings = settings
         self._history = history
-        self._best_file = best_file
+        self._work = work
         self._print = log
         self._started = time.monotonic()
         self._ranks: list[NDArray[np.int64]] = []
@@ -108,14 +115,17 @@ class SequenceModule(lightning.LightningModule):
         quality = Metrics.of(np.concatenate(self._ranks))
         self._ranks.clear()
         self.log(MONITORED, quality.ndcg10)
+        if not self.trainer.is_global_zero:
+            return
         self._print(
             f"epoch {self.current_epoch + 1}: validation NDCG@10 {quality.ndcg10:.4f}, "
             f"HR@10 {quality.hr10:.4f} ({time.monotonic() - self._started:.1f} s)"
         )
-        if quality.ndcg10 > self.best and not self.trainer.sanity_checking:
+        if quality.ndcg10 > self.best:
             self.best = quality.ndcg10
-            if self.trainer.is_global_zero:
-                write_weights(self.kept, self._best_file)
+            write_weights(self.kept, self._work / BEST)
+        progress = {"best": self.best, "epochs": self.current_epoch + 1}
+        (self._work / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["best"] = self.best
@@ -125,7 +135,7 @@ class SequenceModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         train = self._settings
-        parameters = list(self._trained())
+        parameters = [p for p in self.parameters() if p.requires_grad]
         groups: list[dict[str, Any]] = [
             {"params": [p for p in parameters if p.dim() > 1]},
             # Biases and norms are not pulled towards zero.
@@ -143,11 +153,6 @@ class SequenceModule(lightning.LightningModule):
             optimizer, lambda step: learning_rate_factor(step / steps, train)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def _trained(self) -> list[nn.Parameter]:
-        head = self.ranker.head
-        left_out = set() if head is None else {id(p) for p in head.parameters()}
-        return [p for p in self.ranker.parameters() if id(p) not in left_out]
 
 
 def learning_rate_factor(progress: float, settings: Train) -> float:

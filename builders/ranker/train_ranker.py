@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import lightning
@@ -43,19 +42,18 @@ class TrainedRanker:
 
 
 def train_ranker(
-    dataset: Dataset, settings: Settings, tables: Path, inner_tables: Path, work: Path, log: Log
+    dataset: Dataset, settings: Settings, tables: Path, work: Path, log: Log
 ) -> TrainedRanker:
     """Train ``settings.ranker``; called again with the same ``work`` it goes on after a kill.
 
     Args:
         tables: feature tables from all training events.
-        inner_tables: the same without each user's last training event.
         work: folder for checkpoints; may be removed afterwards.
         log: takes one line per epoch and stage.
 
     Raises:
         SettingsError: the ranker's kind, or what it starts from, cannot be used.
-        BuildError: training ended without a finished epoch.
+        BuildError: training diverged.
         MissingExtra: text embeddings are asked for and not installed.
     """
     ranker = _fresh(dataset, settings)
@@ -63,10 +61,9 @@ def train_ranker(
     trained = _train(ranker, dataset, settings, tables, work / "sequence", log)
     head = None
     if ranker.head is not None:
-        inner, outer = open_feature_step(inner_tables), open_feature_step(tables)
-        head = fit_hybrid(ranker, dataset, inner, outer, settings)
+        head = fit_hybrid(ranker, dataset, open_feature_step(tables), settings)
         log(
-            f"hybrid head times {head.factor:g}: validation NDCG@10 among the retrieved "
+            f"hybrid head times {head.factor:g}: cross-validated loss among candidates "
             f"{head.without:.4f} -> {head.with_head:.4f}"
         )
     saved = _saved(ranker, dataset, settings)
@@ -118,4 +115,4 @@ def _augmentation(settings: Settings, tables: Path) -> Augmentation | None:
     if not (chosen.crop or chosen.mask or chosen.reorder or chosen.substitute):
         return None
     near = np.load(tables / "neighbour_item.npy", allow_pickle=False)[:, :_SIMILAR]
-    return partial(augment, settings=chosen, neighbours=near)
+    return lambda events, rng: augment(events, chosen, rng, near)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
@@ -23,14 +24,11 @@ from builders.evaluation.ranking import by_length
 from builders.ranker.batches import Augmentation, EpochBatches
 from builders.ranker.interface import Ranker
 from builders.ranker.precision import Precision, choose_precision
-from builders.ranker.sequence_module import MONITORED, SequenceModule
+from builders.ranker.sequence_module import BEST, MONITORED, PROGRESS, SequenceModule
 from builders.ranker.weights import read_weights
 from builders.settings import Train
-from ensembles.errors import BuildError
 
 Log = Callable[[str], None]
-
-_BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -63,13 +61,13 @@ def train_sequence_model(
     same folder after a kill, training goes on where it was.
 
     Raises:
-        BuildError: training ended without one finished epoch, or its loss is not a number.
+        BuildError: scores are not numbers any more.
     """
     work.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     torch.set_num_threads(settings.threads or torch.get_num_threads())
     data = SequenceData(dataset, settings, history, augment)
-    module = SequenceModule(ranker, dataset, settings, history, work / _BEST, log)
+    module = SequenceModule(ranker, dataset, settings, history, work, log)
     with _quiet():
         lightning.seed_everything(settings.seed, verbose=False)
         precision = choose_precision(ranker, data.first_batch(), settings)
@@ -79,14 +77,11 @@ def train_sequence_model(
         if resume is not None:
             log("training goes on from its last finished epoch")
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
-    if module.best < 0:
-        raise BuildError(
-            f"training ended within {settings.max_minutes} minutes without one finished epoch; "
-            "raise train.max_minutes"
-        )
-    read_weights(ranker.cpu(), work / _BEST)
+    read_weights(ranker.cpu(), work / BEST)
     ranker.eval()
-    return Trained(module.best, trainer.current_epoch, (time.monotonic() - started) / 60)
+    progress = json.loads((work / PROGRESS).read_text(encoding="utf-8"))
+    minutes = (time.monotonic() - started) / 60
+    return Trained(progress["best"], progress["epochs"], minutes)
 
 
 class SequenceData(lightning.LightningDataModule):
@@ -161,9 +156,12 @@ def _trainer(settings: Train, precision: Precision, work: Path) -> lightning.Tra
     if interactive:
         callbacks.append(RichProgressBar(leave=False))
     gpu = torch.cuda.is_available()
+    devices = settings.devices or max(torch.cuda.device_count(), 1)
     return lightning.Trainer(
         accelerator="gpu" if gpu else "cpu",
-        devices="auto" if gpu else 1,
+        devices=devices,
+        # Forked, so that the other processes do not run the whole build again.
+        strategy="ddp_fork" if devices > 1 else "auto",
         precision=precision,
         max_epochs=settings.epochs,
         max_time=timedelta(minutes=settings.max_minutes),

@@ -30,10 +30,12 @@ class TransformerRanker(TiedRanker):
                 "change ranker.width or ranker.heads, or use positions = 'learned'"
             )
         self.age = nn.Embedding(history, width) if settings.positions == "learned" else None
+        if self.age is not None:
+            nn.init.normal_(self.age.weight, std=0.02)
         self.dropout = Dropout(settings.dropout)
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
         self.norm = nn.LayerNorm(width)
-        self.apply(_initialise)
+        self.blocks.apply(_initialise)
 
     def encode(self, history: Tensor) -> Tensor:
         return self._states(history, newest_only=False)
@@ -129,7 +131,4 @@ def rotate(x: Tensor, length: int) -> Tensor:
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Embedding):
-        nn.init.normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)

@@ -24,6 +24,8 @@ def pack_catalogue(step: FeatureStep, history: NDArray[np.int32]) -> NDArray[np.
         row[:, 0] = np.bincount(
             tables.neighbour_item[events].ravel(), near.ravel(), minlength=tables.items + 1
         )
+    near = packed[..., 0]
+    packed[..., 0] = step.near_share(near, near.max(axis=1))
     share = decayed / np.maximum(decayed.sum(axis=1, keepdims=True), np.float32(1e-9))
     for column, table in ((1, tables.factors), (4, tables.categories)):
         mean = (share[:, None, :] @ table[newest])[:, 0]

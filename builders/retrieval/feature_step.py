@@ -57,6 +57,11 @@ class FeatureStep(Protocol):
             count: candidates a row.
         """
 
+    def near_share(
+        self, score: NDArray[np.float32], best: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Neighbour sums [B, C], given each row's best [B], on the scale of the features."""
+
     def pack(self, history: NDArray[np.int32], candidate: NDArray[np.int32]) -> NDArray[np.float32]:
         """Candidate features, float32 [B, C, 5], of candidates int32 [B, C]."""
 

@@ -47,7 +47,7 @@ def write_tables(
     matrix = interactions(dataset, mask)
     statistics = item_statistics(dataset, settings.features, mask)
     factors = fit_factors(matrix, retrieval, seed=settings.train.seed, threads=threads)
-    near = fit_neighbours(matrix, retrieval, threads=threads)
+    near = fit_neighbours(dataset, mask, retrieval)
     arrays: dict[str, NDArray[np.generic]] = {
         # However much of it a user has seen, enough is left to fill the candidates.
         "popular": statistics.popular[: max(_POPULAR, retrieval.candidates + _LARGEST_SEEN)],

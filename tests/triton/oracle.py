@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -53,8 +54,10 @@ def features(tables: Any, history: Sequence[int], item: int) -> list[float]:
         mean = sum((table[e].astype(float) * w / total for e, w in events), 0.0 * table[0])
         return float(table[item].astype(float) @ mean)
 
+    sums = neighbours(tables, history)
+    share = sums.get(item, 0.0) / max(sums.values(), default=1.0)
     return [
-        neighbours(tables, history).get(item, 0.0),
+        math.log1p(share / 1e-3) / math.log1p(1 / 1e-3),
         match(tables.factors),
         float(tables.popularity[item]),
         float(tables.recency[item]),

@@ -73,14 +73,16 @@ def built(tmp_path_factory: pytest.TempPathFactory, log: Path) -> Path:
 
 def test_the_release_is_whole_and_tells_how_it_came_to_be(built):
     repository = built / "repository"
-    assert releases(repository) == [1] and current_release(repository) == 1
+    assert releases(repository) == [1]
+    assert current_release(repository) == 1
     manifest = check(repository, 1)
     assert manifest["command"] == "millirank build test.toml"
     assert manifest["settings"]["ranker"]["width"] == 16
     assert manifest["figures"]["served_check"]["users"] == 40
     assert manifest["figures"]["served_check"]["largest_difference"] < 1e-3
     assert "torch" in manifest["tools"]
-    assert not list(built.rglob("*.pkl")) and not list((repository).rglob("*.pt"))
+    assert not list(built.rglob("*.pkl"))
+    assert not list((repository).rglob("*.pt"))
 
 
 def test_what_is_published_answers_known_and_unknown_users(built):
@@ -88,7 +90,8 @@ def test_what_is_published_answers_known_and_unknown_users(built):
         known = client.recommend(Request(user_id="u3", k=5))
         stranger = client.recommend(Request(user_id="nobody", k=5))
     assert known.release == 1
-    assert len(set(known.items)) == 5 and len(set(stranger.items)) == 5
+    assert len(set(known.items)) == 5
+    assert len(set(stranger.items)) == 5
 
 
 def test_nothing_changed_does_nothing(built, log):
@@ -104,7 +107,8 @@ def test_another_setting_makes_another_release_and_leaves_the_first(built, log):
     before = check(built / "repository", 1)
     lines = build(built, log=log, serving={"max_queue_size": 77})
     assert [line for line in lines if "unchanged" in line and "train" in line]
-    assert releases(built / "repository") == [1, 2] and current_release(built / "repository") == 2
+    assert releases(built / "repository") == [1, 2]
+    assert current_release(built / "repository") == 2
     assert check(built / "repository", 1) == before
 
 
@@ -160,7 +164,8 @@ def test_a_killed_build_goes_on(tmp_path, log):
     assert again.returncode == 0, again.stderr
     assert "[2/6] retrieval: unchanged" in again.stdout
     assert "training goes on from its last finished epoch" in again.stdout
-    assert "epoch 1:" not in again.stdout and "epoch 40:" in again.stdout
+    assert "epoch 1:" not in again.stdout
+    assert "epoch 40:" in again.stdout
     assert "published release 1" in again.stdout
 
 
@@ -169,7 +174,10 @@ def test_a_killed_build_goes_on(tmp_path, log):
     [
         ("", "log.csv"),
         ("user_id,item_id,timestamp\n", "no row|nothing|empty"),
-        ("user_id,item_id,timestamp\n" + "".join(f"u,i{n},{n}\n" for n in range(9)), "fewer than 5"),
+        (
+            "user_id,item_id,timestamp\n" + "".join(f"u,i{n},{n}\n" for n in range(9)),
+            "fewer than 5",
+        ),
     ],
     ids=["empty file", "header only", "one user"],
 )
@@ -186,7 +194,13 @@ def test_an_output_folder_that_cannot_be_written_is_a_clear_error(tmp_path, log)
 
 
 def test_the_stage_outputs_hold_the_checked_repository(built):
-    checked = [p for p in (built / "stages").glob(f"served_check-*/{REPOSITORY}")]
+    checked = list((built / "stages").glob(f"served_check-*/{REPOSITORY}"))
     assert checked
     held_out = json.loads((checked[0] / "recommend" / "1" / "holdout.json").read_text())
     assert len(held_out["users"]) == len(held_out["items"]) == 40
+
+
+def test_a_build_can_start_from_a_release(built, tmp_path, log):
+    repository = str(built / "repository")
+    lines = build(tmp_path, log=log, train={"warm_start": repository, "epochs": 1})
+    assert "30 of 30 items start from the earlier release" in lines

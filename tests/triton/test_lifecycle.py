@@ -19,10 +19,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ensembles.errors import ServerError, ServerUnavailable
+from ensembles.errors import ReleaseError, ServerError, ServerUnavailable
 from serving.ask import ask
 from serving.client import Client, Request
-from serving.foreground import supervise
+from serving.foreground import serve_foreground, supervise
+from serving.manifest import write_manifest
 from serving.options import GRPC_TOKEN_HEADER, TOKEN_HEADER
 from serving.ports import Ports
 from serving.server import ServerOptions, TritonServer
@@ -88,7 +89,7 @@ def test_killed_owner_takes_everything_along(copy_of_tiny: Tiny) -> None:
 def test_killed_guard_takes_the_server_along(copy_of_tiny: Tiny) -> None:
     with TritonServer(copy_of_tiny.repository, ONE_STEP) as server:
         process = psutil.Process(server.pid)
-        process.parent().kill()  # type: ignore[union-attr]
+        process.parent().kill()
         wait_for(lambda: not server.alive())
     wait_for(lambda: not process.is_running())
 
@@ -163,6 +164,16 @@ def test_model_that_does_not_load_says_why(copy_of_tiny: Tiny, name: str) -> Non
     with pytest.raises(ServerError, match=words):
         server.start()
     assert not server.alive()
+
+
+def test_altered_file_is_not_served(copy_of_tiny: Tiny) -> None:
+    write_manifest(copy_of_tiny.repository, 3, {})
+    said: list[str] = []
+    with (copy_of_tiny.repository / "ranker/3/model.onnx").open("ab") as model:
+        model.write(b"x")
+    with pytest.raises(ReleaseError, match=r"model\.onnx was altered"):
+        serve_foreground(copy_of_tiny.repository, OPTIONS, said.append)
+    assert said == []
 
 
 def test_missing_state_is_said_and_everybody_is_new(copy_of_tiny: Tiny, tmp_path: Path) -> None:

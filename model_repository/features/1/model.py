@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
@@ -12,7 +13,7 @@ from .features_step import COUNTED, FeatureService, isolated
 class TritonPythonModel:
     """What the Python backend calls."""
 
-    def initialize(self, args):
+    def initialize(self, args: dict[str, str]) -> None:
         parameters = json.loads(args["model_config"])["parameters"]
         parameters = {name: p["string_value"] for name, p in parameters.items()}
         url = os.environ.get("MILLIRANK_STATE") or parameters["state"]
@@ -27,7 +28,7 @@ class TritonPythonModel:
         ]
         self.counters = [family.Metric(labels={}) for family in self.families]
 
-    def execute(self, requests):
+    def execute(self, requests: list[Any]) -> list[Any]:
         tensors = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
         answers = isolated(self.service.answer, tensors)
         for counter, count in zip(self.counters, self.service.count(answers), strict=True):
@@ -35,11 +36,11 @@ class TritonPythonModel:
                 counter.increment(count)
         return [respond(answer) for answer in answers]
 
-    def finalize(self):
+    def finalize(self) -> None:
         self.service.state.close()
 
 
-def respond(answer):
+def respond(answer: Any) -> Any:
     """An answer's tensors, or the request's own error."""
     if isinstance(answer, Exception):
         error = pb_utils.TritonError(str(answer), pb_utils.TritonError.INVALID_ARG)

@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
@@ -11,16 +12,16 @@ from .policy_step import answer, isolated, load_item_ids
 class TritonPythonModel:
     """What the Python backend calls."""
 
-    def initialize(self, args):
+    def initialize(self, args: dict[str, str]) -> None:
         version = Path(args["model_repository"], args["model_version"])
         self.answer = partial(answer, item_ids=load_item_ids(version / "tables" / "item_ids.json"))
 
-    def execute(self, requests):
+    def execute(self, requests: list[Any]) -> list[Any]:
         tensors = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
         return [respond(answer) for answer in isolated(self.answer, tensors)]
 
 
-def respond(answer):
+def respond(answer: Any) -> Any:
     """An answer's tensors, or the request's own error."""
     if isinstance(answer, Exception):
         error = pb_utils.TritonError(repr(answer), pb_utils.TritonError.INVALID_ARG)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
@@ -11,19 +12,19 @@ from .ranker_step import Scorer, isolated
 class TritonPythonModel:
     """What the Python backend calls."""
 
-    def initialize(self, args):
+    def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
         threads = int(config["parameters"]["threads"]["string_value"])
         version = Path(args["model_repository"], args["model_version"])
         self.scorer = Scorer(version / "model.onnx", threads)
         self.scorer.warm_up(max(1, config["max_batch_size"]))
 
-    def execute(self, requests):
+    def execute(self, requests: list[Any]) -> list[Any]:
         tensors = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
         return [respond(logit) for logit in isolated(self.scorer.score, tensors)]
 
 
-def respond(logit):
+def respond(logit: Any) -> Any:
     """Scores, or the request's own error."""
     if isinstance(logit, Exception):
         error = pb_utils.TritonError(str(logit), pb_utils.TritonError.INVALID_ARG)

@@ -55,7 +55,9 @@ def test_every_step_bounds_its_queue_and_batches(files):
 
 
 def test_requests_of_different_lengths_share_a_batch_in_python_steps(files):
-    ragged = {t.name: t.allow_ragged_batch for t in parse(files[Path("features/config.pbtxt")]).input}
+    ragged = {
+        t.name: t.allow_ragged_batch for t in parse(files[Path("features/config.pbtxt")]).input
+    }
     assert ragged == {"user_id": False, "k": False, "candidates": True, "recent": True}
     on_gpu = parse(files[Path("ranker/configs/gpu.pbtxt")])
     assert not any(t.allow_ragged_batch for t in on_gpu.input)

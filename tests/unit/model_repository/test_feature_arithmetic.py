@@ -81,8 +81,22 @@ def test_ties_go_by_item_number(features: ModuleType, tables: Any) -> None:
 def test_repeated_events_count_each_time(features: ModuleType, tables: Any) -> None:
     history = np.array([[3, 3]], np.int32)
     item = tables.neighbour_item[3, :1][None]
-    packed = features.FeatureStep(tables).pack(history, item)
-    assert packed[0, 0, 0] == pytest.approx(tables.neighbour_weight[3, 0] * (1 + tables.decay))
+    scores = features.retrieve.neighbour_scores(tables, history)
+    assert scores.of(item) == pytest.approx(tables.neighbour_weight[3, 0] * (1 + tables.decay))
+    best = tables.neighbour_weight[3].max() * (1 + tables.decay)
+    assert scores.best(3) == pytest.approx([best, 0, 0])
+
+
+def test_near_share_runs_from_none_to_the_best(features: ModuleType) -> None:
+    share = features.FeatureStep.near_share
+    score = np.array([[0, 1e-6, 0.5, 2], [0, 0, 0, 0]], np.float32)
+    scaled = share(score, score.max(axis=1))
+    assert (np.diff(scaled[0]) > 0).all()
+    assert scaled[0, 0] == 0
+    assert scaled[0, 3] == pytest.approx(1)
+    np.testing.assert_array_equal(scaled[1], 0)
+    # Tenfold weights change nothing: the scale is the row's own.
+    np.testing.assert_allclose(share(10 * score, 10 * score.max(axis=1)), scaled, rtol=1e-5)
 
 
 def test_empty_history_is_finite_and_popular(features: ModuleType, tables: Any) -> None:

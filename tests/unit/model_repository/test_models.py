@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.triton.tiny import HISTORY, Tiny, make_release
+from tests.triton.tiny import HISTORY, SOURCE, Tiny, make_release
 from tests.unit.model_repository import fake_pb_utils
 
 
@@ -143,3 +143,9 @@ def test_isolation_is_the_same_in_every_step(tiny: Tiny) -> None:
         for s in ("features", "ranker", "policy")
     }
     assert len(texts) == 1
+
+
+def test_the_copies_of_isolate_are_one_text() -> None:
+    # A version folder is complete in itself, so each step carries its own.
+    copies = {p.read_text() for p in SOURCE.glob("*/1/*_step/isolate.py")}
+    assert len(copies) == 1

@@ -47,9 +47,15 @@ def test_stacking_changes_nothing(ranker: ModuleType, model: Path) -> None:
 def test_warm_up_covers_every_size(
     ranker: ModuleType, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scorer, seen = ranker.Scorer(model, 1), []
+    scorer = ranker.Scorer(model, 1)
+    seen: list[tuple[int, ...]] = []
     run = scorer._run
-    monkeypatch.setattr(scorer, "_run", lambda t: seen.append(t["candidate"].shape) or run(t))
+
+    def watch(tensors: dict[str, Any]) -> Any:
+        seen.append(tensors["candidate"].shape)
+        return run(tensors)
+
+    monkeypatch.setattr(scorer, "_run", watch)
     scorer.warm_up(12)
     assert seen == [(1, 20), (2, 20), (4, 20), (8, 20), (12, 20)]  # lengths of the metadata
 

@@ -125,16 +125,16 @@ def served(request: pytest.FixtureRequest) -> tuple[FakeServer, str, ProtocolNam
     return fake, address, request.param
 
 
-async def sync(address: str, protocol: ProtocolName, timeout: float | None) -> Recommendation:
+async def sync(address: str, protocol: ProtocolName, seconds: float | None) -> Recommendation:
     with Client(address, protocol) as client:
-        return client.recommend(Request("u"), timeout=timeout)
+        return client.recommend(Request("u"), timeout=seconds)
 
 
 async def asynchronous(
-    address: str, protocol: ProtocolName, timeout: float | None
+    address: str, protocol: ProtocolName, seconds: float | None
 ) -> Recommendation:
     async with AsyncClient(address, protocol) as client:
-        return await client.recommend(Request("u"), timeout=timeout)
+        return await client.recommend(Request("u"), timeout=seconds)
 
 
 kinds = pytest.mark.parametrize("ask", [sync, asynchronous])

@@ -66,7 +66,8 @@ def test_sigterm_stops_it(fake: Any) -> None:
 
 
 def test_crashes_are_told_and_the_same_server_comes_back(fake: Any) -> None:
-    fake.deaths, said = 2, []
+    said: list[str] = []
+    fake.deaths = 2
     serve_foreground(Path("r"), ServerOptions(ports=Ports(0, 0, 0)), said.append)
     assert sum("died with status 139" in line and "last words" in line for line in said) == 2
     assert [o.ports for o in fake.started] == [Ports(0, 0, 0), Ports(1, 2, 3), Ports(1, 2, 3)]
@@ -83,7 +84,7 @@ def test_restarts_are_bounded(fake: Any) -> None:
 def test_rare_crashes_are_never_too_many(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     fake.deaths = 20
     hours = iter(range(0, 1_000_000, 3600))
-    monkeypatch.setattr(foreground.time, "monotonic", lambda: next(hours))
+    monkeypatch.setattr("serving.foreground.time.monotonic", lambda: next(hours))
     serve_foreground(Path("r"), ServerOptions(), lambda _: None)
     assert len(fake.started) == 21
 

@@ -35,9 +35,10 @@ def guarded(
     """A guard around a Python program, and the program's process."""
     words = [str(psutil.Process().pid), str(grace), prefix, str(tmp_path / "staging")]
     command = [sys.executable, "-I", guard.__file__, *words, sys.executable, "-c", program]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=(tmp_path / "log").open("w"), text=True
-    ) as runner:
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as runner,
+    ):
         assert runner.stdout
         child = psutil.Process(int(runner.stdout.readline()))
         yield runner, child
@@ -56,7 +57,7 @@ def test_status_is_that_of_the_command(tmp_path: Path, status: int) -> None:
 
 def test_sigterm_ends_the_whole_group(tmp_path: Path) -> None:
     with guarded(FAMILY, tmp_path) as (runner, child):
-        wait_for(lambda: child.children())
+        wait_for(child.children)
         (grandchild,) = child.children()
         runner.terminate()
         assert runner.wait(20) == 128 + signal.SIGTERM
@@ -81,7 +82,7 @@ def test_crash_is_told(tmp_path: Path) -> None:
 
 def test_lost_backend_process_ends_the_server(tmp_path: Path) -> None:
     with guarded(FAMILY, tmp_path) as (runner, child):
-        wait_for(lambda: child.children())
+        wait_for(child.children)
         (grandchild,) = child.children()
         grandchild.kill()
         assert runner.wait(20) == 128 + signal.SIGTERM
@@ -110,7 +111,8 @@ def test_end_of_the_owner_is_the_end_of_all(tmp_path: Path) -> None:
         "import os, subprocess, sys\n"
         f"script, *words = {words!r}\n"
         "command = [sys.executable, '-I', script, str(os.getpid()), *words]\n"
-        f"p = subprocess.Popen([*command, sys.executable, '-c', {SLEEP!r}], stdout=subprocess.PIPE)\n"
+        f"command += [sys.executable, '-c', {SLEEP!r}]\n"
+        "p = subprocess.Popen(command, stdout=subprocess.PIPE)\n"
         "print(p.pid, int(p.stdout.readline()), flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )

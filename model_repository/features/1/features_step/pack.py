@@ -10,6 +10,8 @@ from .tables import Tables
 
 WIDTH = 5
 
+_LEAST = np.float32(1e-3)
+
 
 def pack(
     tables: Tables,
@@ -25,18 +27,34 @@ def pack(
         candidate: int32 [B, C], 0 for padding.
 
     Returns:
-        float32 [B, C, 5]; zeros for padding, since row 0 of every table is zero.
+        float32 [B, C, 5]; zeros for padding, since row 0 of every table is zero. The neighbour
+        score is ``near_share`` of the row's sums.
     """
     newest = history[:, -tables.recent :]
     weights = np.where(newest > 0, tables.event_weights[-newest.shape[1] :], np.float32(0))
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), np.float32(1e-9))
     packed = np.empty((*candidate.shape, WIDTH), np.float32)
-    packed[..., 0] = scores.of(candidate)
+    packed[..., 0] = near_share(scores.of(candidate), scores.best(len(candidate)))
     packed[..., 1] = _match(tables.factors, newest, weights, candidate)
     packed[..., 2] = tables.popularity[candidate]
     packed[..., 3] = tables.recency[candidate]
     packed[..., 4] = _match(tables.categories, newest, weights, candidate)
     return packed
+
+
+def near_share(score: NDArray[np.float32], best: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Neighbour scores on a logarithmic scale from 0 (none) to 1 (the row's best).
+
+    Added to a ranker's scores, which are logarithms of chances too, it multiplies chances; sums
+    of weights as they are depend on the length of the history and differ by orders of magnitude.
+
+    Args:
+        score: float32 [B, C] sums of neighbour weights.
+        best: float32 [B] largest sum of each row.
+    """
+    share = score / np.maximum(best, np.finfo(np.float32).tiny)[:, None]
+    scaled: NDArray[np.float32] = np.log1p(share / _LEAST) / np.log1p(1 / _LEAST)
+    return scaled
 
 
 def _match(

@@ -41,6 +41,15 @@ class NeighbourScores:
         place = np.minimum(np.searchsorted(self.pair, wanted), len(self.pair) - 1)
         return np.where(self.pair[place] == wanted, self.score[place], np.float32(0))
 
+    def best(self, rows: int) -> NDArray[np.float32]:
+        """Highest score of each of the first ``rows`` rows, float32 [rows]; 0 where none."""
+        highest = np.zeros(rows, np.float32)
+        row = self.pair >> ITEM_BITS
+        start = np.flatnonzero(np.diff(row, prepend=-1))
+        if len(start):
+            highest[row[start]] = np.maximum.reduceat(self.score, start)
+        return highest
+
 
 def neighbour_scores(tables: Tables, history: NDArray[np.int32]) -> NeighbourScores:
     """Sum, over the newest R events j of each row, decay^age · neighbour_weight[j → item].

@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .pack import WIDTH, pack
+from .pack import WIDTH, near_share, pack
 from .retrieve import MAX_ROWS, neighbour_scores, retrieve
 from .tables import Tables
 
 
 class FeatureStep:
     """The arithmetic that serving runs, over any number of rows."""
+
+    near_share = staticmethod(near_share)
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables

@@ -1,0 +1,110 @@
+"""Baselines, the end-to-end figure and the table itself."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from builders.evaluation.baselines import factor_scorer, neighbour_scorer, popularity_scorer
+from builders.evaluation.metrics import Metrics
+from builders.evaluation.quality import (
+    Subject,
+    quality_table,
+    read_quality,
+    render,
+    write_quality,
+)
+from builders.evaluation.ranking import full_ranks
+from builders.evaluation.retrieved import RetrievedCandidates, retrieved_ranks
+from builders.ranker.registry import build_ranker
+from builders.retrieval.feature_step import open_feature_step
+from builders.retrieval.tables import write_tables
+from ensembles.errors import BuildError
+from tests.unit.ranker.tiny_log import ITEMS, circle, settings_of
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    folder = tmp_path_factory.mktemp("tables")
+    dataset, settings = circle(), settings_of()
+    factors = write_tables(dataset, settings, dataset.train_mask(), folder)
+    ranker = build_ranker(ITEMS, 8, settings.ranker).eval()
+    return Subject(dataset, settings, ranker, open_feature_step(folder), factors)
+
+
+def test_popularity_counts_training_events_only(subject: Subject) -> None:
+    dataset = subject.dataset
+    train = np.concatenate([dataset.train_history(u) for u in range(dataset.users)])
+    found = popularity_scorer(dataset)("test", np.array([3, 4]))
+    assert found.shape == (2, ITEMS + 1)
+    assert (found == np.bincount(train, minlength=ITEMS + 1)).all()
+
+
+def test_neighbours_score_as_retrieval_does(subject: Subject) -> None:
+    users, _ = subject.dataset.targets("test")
+    score = neighbour_scorer(subject.dataset, subject.step, 8)("test", users)
+    found = RetrievedCandidates.of(subject.dataset, subject.step, subject.settings, "test")
+    for row, candidate, features in zip(score, found.candidate, found.features, strict=True):
+        np.testing.assert_allclose(row[candidate], features[:, 0], atol=1e-6)
+
+
+def test_als_is_a_product_of_factors(subject: Subject) -> None:
+    found = factor_scorer(subject.factors)("test", np.array([5]))
+    expected = subject.factors.item @ subject.factors.user[5]
+    np.testing.assert_allclose(found[0], expected, rtol=1e-5)
+
+
+def test_retrieved_ranks_against_sorting(subject: Subject) -> None:
+    found = RetrievedCandidates.of(subject.dataset, subject.step, subject.settings, "validation")
+    found.candidate[:, 7:] = 0
+    scores = np.random.default_rng(0).integers(0, 4, found.candidate.shape).astype(np.float32)
+    for rank, row, items, target in zip(
+        retrieved_ranks(scores, found), scores, found.candidate, found.target, strict=True
+    ):
+        pairs = sorted((-score, item) for score, item in zip(row, items, strict=True) if item)
+        order = [item for _, item in pairs]
+        assert rank == (order.index(target) if target in order else items.size)
+
+
+def test_table(subject: Subject, tmp_path: Path) -> None:
+    rows = quality_table(subject)
+    assert [(row.method, row.ranked) for row in rows] == [
+        ("popularity", "all items"),
+        ("item neighbours", "all items"),
+        ("ALS", "all items"),
+        ("transformer, no head", "all items"),
+        ("transformer", "all items"),
+        ("transformer", "10 retrieved"),
+    ]
+    for part in ("validation", "test"):
+        expected = Metrics.of(full_ranks(factor_scorer(subject.factors), subject.dataset, part))
+        assert getattr(rows[2], part) == expected
+    # The head of this ranker is untrained and adds nothing.
+    assert rows[3].test == rows[4].test
+    write_quality(rows, tmp_path / "quality.json")
+    assert read_quality(tmp_path / "quality.json") == rows
+    out = io.StringIO()
+    Console(file=out, width=160).print(render(rows))
+    assert f"{rows[1].test.ndcg10:.4f}" in out.getvalue()
+
+
+def test_table_with_an_lstm_and_without_head(subject: Subject) -> None:
+    shape = subject.settings.ranker.model_copy(update={"hybrid": False, "kind": "lstm"})
+    lstm = build_ranker(ITEMS, 8, shape).eval()
+    rows = quality_table(replace(subject, ranker=lstm, lstm=lstm))
+    assert [row.method for row in rows][3:] == ["lstm, no head", "transformer", "transformer"]
+    assert rows[3].test == rows[4].test
+
+
+@pytest.mark.parametrize("content", [None, "", "[{}]", "{"])
+def test_unreadable_quality(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "quality.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(BuildError, match="no quality table"):
+        read_quality(path)
