@@ -52,7 +52,7 @@ def run_build(settings: Settings, folder: Path, command: str, log: Log) -> Path:
 def _print_quality(figures: Path) -> None:
     from rich.console import Console
 
-    from builders.evaluation.quality import read_quality, render
+    from builders.evaluation.quality_rows import read_quality, render
 
     Console().print(render(read_quality(figures)))
 

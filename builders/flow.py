@@ -81,7 +81,8 @@ def _train(c: Context) -> str:
 
 def _evaluate(c: Context) -> str:
     from builders.dataset.dataset import Dataset
-    from builders.evaluation.quality import Subject, quality_table, write_quality
+    from builders.evaluation.quality import Subject, quality_table
+    from builders.evaluation.quality_rows import write_quality
     from builders.ranker.weights import load_ranker
     from builders.retrieval.collaborative import Factors
     from builders.retrieval.feature_step import open_feature_step
@@ -159,7 +160,7 @@ STAGES = (
         "retrieval",
         _retrieval,
         needs=("dataset",),
-        sections=("features", "retrieval"),
+        sections=("features", "retrieval", "train.seed"),
         code=("builders/retrieval", "builders/dataset/features.py", "model_repository/features/1"),
     ),
     Stage(
@@ -167,28 +168,34 @@ STAGES = (
         _train,
         needs=("dataset", "retrieval"),
         sections=("features", "augment", "ranker", "train"),
-        code=("builders/ranker", "builders/dataset/augment.py", "model_repository/features/1"),
+        code=(
+            "builders/ranker",
+            "builders/evaluation",
+            "builders/retrieval",
+            "builders/dataset/augment.py",
+            "model_repository/features/1",
+        ),
         fingerprint=_warm_start,
     ),
     Stage(
         "evaluate",
         _evaluate,
         needs=("dataset", "retrieval", "train"),
-        sections=("features", "retrieval", "train"),
-        code=("builders/evaluation",),
+        sections=("features", "retrieval", "ranker.kind"),
+        code=("builders/evaluation", "builders/retrieval"),
     ),
     Stage(
         "export",
         _export,
         needs=("dataset", "retrieval", "train"),
-        sections=("export",),
+        sections=("export", "retrieval.candidates"),
         code=("builders/export",),
     ),
     Stage(
         "served_check",
         _served_check,
         needs=("dataset", "retrieval", "train", "export"),
-        sections=("export", "serving"),
+        sections=("export", "serving", "features.history", "retrieval.candidates"),
         code=("builders/publish", "ensembles", "serving", "model_repository"),
     ),
 )

@@ -55,7 +55,7 @@ class Stage:
         name: lower snake case, unique in a build.
         run: does the work, writes into ``context.out``, returns one summary line.
         needs: names of earlier stages.
-        sections: sections of the settings that change the result.
+        sections: settings that change the result: sections, or single ones as "train.seed".
         code: source files and folders, relative to the project, whose content changes it.
         fingerprint: hash of outside data, computed at every build.
     """
@@ -160,12 +160,20 @@ def sync_tree(folder: Path) -> None:
 
 def _key(stage: Stage, settings: Settings, needed: list[str]) -> str:
     digest = sha256()
-    sections = settings.model_dump(mode="json", include=set(stage.sections))
-    head = [stage.name, sections, needed, stage.fingerprint(settings)]
+    values = {name: _setting(settings, name) for name in stage.sections}
+    head = [stage.name, values, needed, stage.fingerprint(settings)]
     digest.update(json.dumps(head, sort_keys=True).encode())
     for path in _source_files(stage):
         digest.update(str(path.relative_to(_SOURCE)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+def _setting(settings: Settings, name: str) -> object:
+    value: object = settings.model_dump(mode="json")
+    for part in name.split("."):
+        assert isinstance(value, dict)
+        value = value[part]
+    return value
 
 
 def _source_files(stage: Stage) -> list[Path]:

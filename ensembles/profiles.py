@@ -29,6 +29,7 @@ class Knobs:
         max_batch: rows in one dynamic batch.
         max_queue_size: requests that wait for a step before new ones are rejected.
         queue_timeout_ms: milliseconds that a request waits at most.
+        history, candidates: lengths of the release, that its steps are warmed up with.
         state: URL of the user state, ``lmdb://`` and a folder; relative to the repository.
     """
 
@@ -37,6 +38,8 @@ class Knobs:
     max_batch: int = MAX_BATCH
     max_queue_size: int = 1024
     queue_timeout_ms: int = 1000
+    history: int = 50
+    candidates: int = 200
     state: str = "lmdb://../state"
 
     def __post_init__(self) -> None:

@@ -6,13 +6,15 @@ where ``tritonserver --model-config-name NAME`` finds them.
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ensembles.contracts import LIMITS, DataType, TensorSpec
+from ensembles.contracts import HISTORY, LIMITS, DataType, TensorSpec
 from ensembles.errors import MissingExtra
 from ensembles.pipeline import Pipeline, Step
 from ensembles.profiles import CPU, GPU, Backend, Knobs, Profile
+from ensembles.recommend import RANKER
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
@@ -21,6 +23,8 @@ _TRITON_TYPES = {
     **{t: f"TYPE_{t}" for t in DataType},
     DataType.BYTES: "TYPE_STRING",
 }
+_WARM_UP_TEXT = struct.pack("<I", 7).decode() + "warm-up"
+"""One BYTES element as Triton reads it from a file: its length, then its content."""
 _HEADER = "# Rendered by ensembles/render.py (make render); do not edit by hand.\n"
 
 
@@ -31,6 +35,9 @@ def render_pipeline(pipeline: Pipeline, release: int, knobs: Knobs) -> dict[Path
         files[Path(step.name, "config.pbtxt")] = _text(_step(step, CPU, knobs))
         if GPU.backend(step.name) != CPU.backend(step.name):
             files[Path(step.name, "configs", f"{GPU.name}.pbtxt")] = _text(_step(step, GPU, knobs))
+        for t in step.inputs:
+            if t.datatype == DataType.BYTES and not t.optional:
+                files[Path(step.name, "warmup", t.name)] = _WARM_UP_TEXT
     return files
 
 
@@ -100,7 +107,31 @@ def _step(step: Step, profile: Profile, knobs: Knobs) -> pb.ModelConfig:
     queue.timeout_action = queue.REJECT
     for key, value in _parameters(step, backend, knobs).items():
         config.parameters[key].string_value = value
+    _warm_up(config, step, knobs)
     return config
+
+
+def _warm_up(config: pb.ModelConfig, step: Step, knobs: Knobs) -> None:
+    """Hold readiness back until every instance has run: the first run takes tens of milliseconds.
+
+    The ranker runs once with 1, 2, 4, ... and the most rows; the other steps do nothing by size.
+    """
+    sizes = [1]
+    while step is RANKER and sizes[-1] < knobs.max_batch:
+        sizes.append(min(2 * sizes[-1], knobs.max_batch))
+    for rows in sizes:
+        sample = config.model_warmup.add(name=f"{rows} rows", batch_size=rows)
+        for t in step.inputs:
+            if t.optional:
+                continue
+            length = knobs.history if t is HISTORY else knobs.candidates
+            tensor = sample.inputs[t.name]
+            tensor.data_type = _TRITON_TYPES[t.datatype]
+            tensor.dims.extend(length if d == -1 else d for d in t.shape)
+            if t.datatype == DataType.BYTES:
+                tensor.input_data_file = t.name
+            else:
+                tensor.zero_data = True
 
 
 def _batch_ragged(config: pb.ModelConfig) -> None:

@@ -122,8 +122,3 @@ class Budget:
 def reference_share(part: Part) -> float:
     """Share of ``part`` in the reference case."""
     return REFERENCE_MS[part] / sum(REFERENCE_MS.values())
-
-
-def reference_halved_ms(part: Part) -> float:
-    """The reference case's P if ``part`` took half as long."""
-    return sum(REFERENCE_MS.values()) - REFERENCE_MS[part] / 2

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rich import box
 from rich.table import Table
 
-from loadtest.budget import REFERENCE_MS, Budget, Part, reference_halved_ms, reference_share
+from loadtest.budget import REFERENCE_MS, Budget, Part, reference_share
 from loadtest.percentiles import Latency
 from loadtest.smoke import LoadResult
 from loadtest.traffic import Protocol
 
 _WHAT = {
     Part.U: "request handling",
-    Part.X: "preprocessing and features",
+    Part.X: "preprocessing, features",
     Part.M: "ranker",
 }
 
@@ -27,10 +28,10 @@ def load_table(result: LoadResult) -> Table:
         "p95 ms",
         "p99 ms",
         "errors",
-        "generator ceiling/s",
+        "generator max/s",
     )
     for load in result.protocols:
-        bound = " (the limit here)" if load.generator_bound else ""
+        bound = " (limit)" if load.generator_bound else ""
         table.add_row(
             load.protocol.value,
             f"{load.requests_per_second:,.0f}",
@@ -60,16 +61,7 @@ def latency_table(latencies: Mapping[Protocol, Latency]) -> Table:
 
 def budget_table(budget: Budget, title: str = "P = f(U, X, M)") -> Table:
     """Every part with what it consists of, beside the reference case; means in ms."""
-    table = _table(
-        title,
-        "ms",
-        "share",
-        "P if halved",
-        "queue before it",
-        "reference ms",
-        "share",
-        "P if halved",
-    )
+    table = _table(title, "ms", "share", "P if halved", "queue", "reference")
     for part in Part:
         table.add_row(
             f"{part} {_WHAT[part]}",
@@ -77,9 +69,7 @@ def budget_table(budget: Budget, title: str = "P = f(U, X, M)") -> Table:
             f"{budget.share(part):.0%}",
             f"{budget.halved_ms(part):.2f}",
             "",
-            f"{REFERENCE_MS[part]:.0f}",
-            f"{reference_share(part):.0%}",
-            f"{reference_halved_ms(part):.1f}",
+            f"{REFERENCE_MS[part]:.0f} ms {reference_share(part):.0%}",
             style="bold",
         )
         if part is Part.U:
@@ -90,16 +80,22 @@ def budget_table(budget: Budget, title: str = "P = f(U, X, M)") -> Table:
     _detail(table, "unexplained", budget.unexplained_ms, budget)
     total = sum(REFERENCE_MS.values())
     table.add_row(
-        "P client's clock", f"{budget.client_ms:.2f}", "100%", "", "", f"{total:.0f}", "100%"
+        "P client's clock", f"{budget.client_ms:.2f}", "100%", "", "", f"{total:.0f} ms 100%"
     )
     return table
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    table.add_column("", no_wrap=True)
     for column in columns:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rich import box
 from rich.table import Table
 
 from serving.messages import Recommendation
@@ -15,6 +16,8 @@ def recommendation_table(user: str, answer: Recommendation, titles: Mapping[str,
         title=f"{len(answer.items)} recommendations for user {user}",
         caption=f"release {answer.release}, answered in {answer.seconds * 1000:.2f} ms",
         title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
         caption_justify="left",
     )
     table.add_column("", justify="right")

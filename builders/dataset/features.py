@@ -63,17 +63,6 @@ def item_statistics(
     )
 
 
-def inner_mask(dataset: Dataset) -> NDArray[np.bool_]:
-    """bool [E]: training events without the last one of each user that has several.
-
-    What a model that is fitted on last training events may compute its features from.
-    """
-    mask = dataset.train_mask()
-    several = dataset.train_end - dataset.offsets[:-1] >= 2
-    mask[dataset.train_end[several] - 1] = False
-    return mask
-
-
 def _recency(item: NDArray[np.int32], seconds: NDArray[np.int64], size: int) -> NDArray[np.float32]:
     newest = np.full(size, np.iinfo(np.int64).min)
     np.maximum.at(newest, item, seconds)

@@ -41,6 +41,8 @@ def knobs_of(settings: Settings) -> Knobs:
         max_batch=s.max_batch,
         max_queue_size=s.max_queue_size,
         queue_timeout_ms=s.queue_timeout_ms,
+        history=settings.features.history,
+        candidates=settings.retrieval.candidates,
     )
 
 

@@ -1,6 +1,6 @@
 """The hybrid: a small head over candidate features, fitted beside a finished sequence model.
 
-The head has 113 weights and is fitted on validation events. On training events it would learn
+The head has 112 weights and is fitted on validation events. On training events it would learn
 that it is not needed: the sequence model was trained on them, and so was everything that the
 features are looked up in.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +137,8 @@ def make_release(root: Path, release: int = 1, knobs: Knobs | None = None) -> Ti
     about = repository / RECOMMEND.name / str(release)
     about.mkdir(parents=True)
     (about / "catalogue.json").write_text(json.dumps({i: i.title() for i in item_ids[1:]}))
-    write_configs(repository, RECOMMEND, release, knobs or Knobs())
+    lengths = {"history": HISTORY, "candidates": CANDIDATES}
+    write_configs(repository, RECOMMEND, release, replace(knobs or Knobs(), **lengths))
     lengths = [1, 3, HISTORY, HISTORY + 4, 35]
     users = {
         f"user-{u}": (rng.permutation(ITEMS)[: lengths[u % len(lengths)]] + 1).tolist()

@@ -17,7 +17,6 @@ class TritonPythonModel:
         threads = int(config["parameters"]["threads"]["string_value"])
         version = Path(args["model_repository"], args["model_version"])
         self.scorer = Scorer(version / "model.onnx", threads)
-        self.scorer.warm_up(max(1, config["max_batch_size"]))
 
     def execute(self, requests: list[Any]) -> list[Any]:
         tensors = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]

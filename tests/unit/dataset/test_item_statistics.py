@@ -11,7 +11,7 @@ import pytest
 
 from builders.dataset.build import build_dataset
 from builders.dataset.dataset import Dataset
-from builders.dataset.features import ItemStatistics, inner_mask, item_statistics
+from builders.dataset.features import ItemStatistics, item_statistics
 from builders.settings import Features
 from ensembles.errors import DataError
 from tests.unit.dataset.conftest import LOOSE, settings_for, silent
@@ -81,18 +81,6 @@ def test_a_held_out_row_of_the_log_changes_nothing(
     other_ids, after = statistics(["i8", "i2"], "b.csv")
     assert ids == other_ids
     assert _same(before, after)
-
-
-def test_inner_mask_leaves_out_the_last_training_event(dataset: Dataset) -> None:
-    mask = inner_mask(dataset)
-    left_out = np.flatnonzero(dataset.train_mask() & ~mask)
-    assert left_out.tolist() == (dataset.train_end - 1).tolist()
-    item = dataset.item.copy()
-    item[left_out] = 1
-    changed = dataclasses.replace(dataset, item=item)
-    inner = item_statistics(dataset, DECAY, mask)
-    assert _same(inner, item_statistics(changed, DECAY, mask))
-    assert not _same(inner, item_statistics(dataset, DECAY))
 
 
 def test_ranges(dataset: Dataset) -> None:

@@ -63,6 +63,18 @@ def test_requests_of_different_lengths_share_a_batch_in_python_steps(files):
     assert not any(t.allow_ragged_batch for t in on_gpu.input)
 
 
+def test_every_step_is_warmed_up_and_the_ranker_with_every_size(files):
+    sizes = {}
+    for step in RECOMMEND.steps:
+        config = parse(files[Path(step.name, "config.pbtxt")])
+        sizes[step.name] = [sample.batch_size for sample in config.model_warmup]
+        required = {t.name for t in step.inputs if not t.optional}
+        assert all(set(sample.inputs) == required for sample in config.model_warmup)
+    assert sizes == {"features": [1], "ranker": [1, 2, 4, 8, 16, 32, 64, 128], "policy": [1]}
+    data = files[Path("features/warmup/user_id")].encode()
+    assert len(data) == 4 + int.from_bytes(data[:4], "little")
+
+
 def test_optional_request_tensors_stay_optional(files):
     inputs = {t.name: t.optional for t in parse(files[Path("features/config.pbtxt")]).input}
     assert inputs == {"user_id": False, "k": True, "candidates": True, "recent": True}

@@ -44,22 +44,6 @@ def test_stacking_changes_nothing(ranker: ModuleType, model: Path) -> None:
         np.testing.assert_allclose(got, alone, atol=1e-6)
 
 
-def test_warm_up_covers_every_size(
-    ranker: ModuleType, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scorer = ranker.Scorer(model, 1)
-    seen: list[tuple[int, ...]] = []
-    run = scorer._run
-
-    def watch(tensors: dict[str, Any]) -> Any:
-        seen.append(tensors["candidate"].shape)
-        return run(tensors)
-
-    monkeypatch.setattr(scorer, "_run", watch)
-    scorer.warm_up(12)
-    assert seen == [(1, 20), (2, 20), (4, 20), (8, 20), (12, 20)]  # lengths of the metadata
-
-
 def test_damaged_model(ranker: ModuleType, tmp_path: Path) -> None:
     for content in (None, b"", b"x"):
         file = tmp_path / "model.onnx"

@@ -46,32 +46,6 @@ class Scorer:
             )
         self._inputs = inputs
 
-    def warm_up(self, most_rows: int) -> None:
-        """Run once with 1, 2, 4, ... and ``most_rows`` rows, so that no request is the first.
-
-        Lengths come from the model's metadata ``history`` and ``candidates``, else from the
-        shapes in its graph.
-        """
-        rows = 1
-        while True:
-            self._run(
-                {
-                    tensor.name: np.zeros(
-                        [rows, *self._lengths(tensor)],
-                        np.float32 if tensor.type == "tensor(float)" else np.int32,
-                    )
-                    for tensor in self._session.get_inputs()
-                }
-            )
-            if rows >= most_rows:
-                return
-            rows = min(2 * rows, most_rows)
-
-    def _lengths(self, tensor: Any) -> list[int]:
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        first = metadata.get("history" if tensor.name == "history" else "candidates", 1)
-        return [length if isinstance(length, int) else int(first) for length in tensor.shape[1:]]
-
     def score(self, requests: Sequence[Tensors]) -> list[NDArray[np.float32]]:
         """Scores of each request's candidates, float32 [rows, C].
 
