@@ -19,7 +19,7 @@ $(INSTALLED):
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv \
 	  || { echo "cannot make a virtual environment; on Debian: apt-get install python3.11-venv"; exit 1; }
 	@echo "installing the pinned dependencies into .venv (about two minutes, once) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
 	  -c constraints.txt -e '.[build,serve,loadtest,dev]'
 	@rm -f .venv/.installed-*; touch $@
 

@@ -81,7 +81,7 @@ def served_check(
     for row, answer in enumerate(served):
         items[row, : len(answer.items)] = [number[i] for i in answer.items]
         scores[row, : len(answer.scores)] = answer.scores
-    largest = compare(ranked, items, scores, tolerance, [dataset.user_ids[u] for u in users])
+    largest = compare(ranked, items, scores, tolerance, users)
     return ServedCheck(
         users=len(users),
         identical=int((items == ranked.item).all(axis=1).sum()),
@@ -106,7 +106,7 @@ def compare(
     items: NDArray[np.int64],
     scores: NDArray[np.float32],
     tolerance: float,
-    names: list[str],
+    users: NDArray[np.int64],
 ) -> float:
     """Largest difference of a score; lists may differ only within ``tolerance``.
 
@@ -114,7 +114,7 @@ def compare(
         offline: of B users.
         items: served item numbers [B, k], 0 in unused slots.
         scores: served [B, k].
-        names: of the users, for the error.
+        users: their numbers in the data set, for the error; logs hold no raw user ids.
 
     Raises:
         VerificationError: names the first user and rank that is off.
@@ -124,7 +124,7 @@ def compare(
         score_of = dict(zip(offline.candidate[row].tolist(), offline.logit[row], strict=True))
         if (items[row] > 0).sum() != (offline.item[row] > 0).sum():
             raise VerificationError(
-                f"user {names[row]!r}: {(items[row] > 0).sum()} items were served, "
+                f"user number {users[row]}: {(items[row] > 0).sum()} items were served, "
                 f"offline there are {(offline.item[row] > 0).sum()}"
             )
         for rank in np.flatnonzero(items[row] > 0):
@@ -133,7 +133,7 @@ def compare(
             misplaced = abs(float(expected) - float(offline.score[row, rank]))
             if not max(off, misplaced) <= tolerance:
                 raise VerificationError(
-                    f"served answer differs from the offline pipeline: user {names[row]!r}, rank "
+                    f"served answer differs from the offline pipeline: user number {users[row]}, rank "
                     f"{rank + 1}: item {items[row, rank]} with score {scores[row, rank]:.6f}, "
                     f"offline it has {expected:.6f} and the rank has "
                     f"{offline.score[row, rank]:.6f}; tolerance {tolerance:g}"
