@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from builders.flow import FIGURES, REPOSITORY, STAGES
+from builders.flow import FIGURES, REPOSITORY, STAGES, source_hashes
 from builders.settings import Settings
 from builders.stages import Log, build_lock, run_stages
 from ensembles.errors import ReleaseError
@@ -86,18 +86,20 @@ def _publish(
     manifest = {
         **about,
         "settings": settings.model_dump(mode="json"),
+        "data": source_hashes(settings),
         "stages": {name: out.name for name, out in outputs.items()},
         "figures": figures,
         "tools": {"python": platform.python_version(), **_tools()},
         "target": f"{platform.system()} {platform.machine()}",
     }
-    release = publish(checked, repository, settings, manifest)
+    # Before the release: without its users it would be current and useless.
     users = seed_state(
         folder / "state",
         checked,
         Dataset.load(outputs["dataset"]),
         hold_out_test=settings.serving.hold_out_test,
     )
+    release = publish(checked, repository, settings, manifest)
     shutil.copy2(outputs["dataset"] / "rejects.parquet", folder / "rejects.parquet")
     log(f"published release {release} in {repository}; user state of {users:,} users beside it")
 

@@ -20,14 +20,15 @@ _FACTORS = "factors.npz"
 _LSTM = "lstm"
 
 
-def _fingerprint(settings: Settings) -> str:
-    """Hash of the source files' names and contents."""
+def source_hashes(settings: Settings) -> dict[str, str]:
+    """SHA-256 of each source file, by its name."""
     from builders.dataset.build import source_files
 
-    digest = sha256()
-    for path in source_files(settings):
-        digest.update(path.name.encode() + b"\0" + sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+    return {p.name: sha256(p.read_bytes()).hexdigest() for p in source_files(settings)}
+
+
+def _data(settings: Settings) -> str:
+    return json.dumps(source_hashes(settings), sort_keys=True)
 
 
 def _warm_start(settings: Settings) -> str:
@@ -154,7 +155,7 @@ STAGES = (
         _dataset,
         sections=("data", "clean", "split"),
         code=("builders/dataset",),
-        fingerprint=_fingerprint,
+        fingerprint=_data,
     ),
     Stage(
         "retrieval",

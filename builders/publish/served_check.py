@@ -133,8 +133,8 @@ def compare(
             misplaced = abs(float(expected) - float(offline.score[row, rank]))
             if not max(off, misplaced) <= tolerance:
                 raise VerificationError(
-                    f"served answer differs from the offline pipeline: user number {users[row]}, rank "
-                    f"{rank + 1}: item {items[row, rank]} with score {scores[row, rank]:.6f}, "
+                    f"served answer differs from the offline pipeline: user number {users[row]}, "
+                    f"rank {rank + 1}: item {items[row, rank]} with score {scores[row, rank]:.6f}, "
                     f"offline it has {expected:.6f} and the rank has "
                     f"{offline.score[row, rank]:.6f}; tolerance {tolerance:g}"
                 )

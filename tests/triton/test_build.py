@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -71,7 +72,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, log: Path) -> Path:
     return folder
 
 
-def test_the_release_is_whole_and_tells_how_it_came_to_be(built):
+def test_the_release_is_whole_and_tells_how_it_came_to_be(built, log):
     repository = built / "repository"
     assert releases(repository) == [1]
     assert current_release(repository) == 1
@@ -81,6 +82,7 @@ def test_the_release_is_whole_and_tells_how_it_came_to_be(built):
     assert manifest["figures"]["served_check"]["users"] == 40
     assert manifest["figures"]["served_check"]["largest_difference"] < 1e-3
     assert "torch" in manifest["tools"]
+    assert manifest["data"] == {"log.csv": hashlib.sha256(log.read_bytes()).hexdigest()}
     assert not list(built.rglob("*.pkl"))
     assert not list((repository).rglob("*.pt"))
 
@@ -191,6 +193,15 @@ def test_an_output_folder_that_cannot_be_written_is_a_clear_error(tmp_path, log)
     (tmp_path / "file").touch()  # root may write into any folder, but not below a file
     with pytest.raises(BuildError, match="cannot write to the build folder"):
         build(tmp_path / "file" / "out", log=log)
+
+
+def test_without_room_for_the_user_state_nothing_is_published(tmp_path, log):
+    (tmp_path / "state").touch()
+    with pytest.raises(BuildError, match="user state: .* cannot be written"):
+        build(tmp_path, log=log)
+    assert not (tmp_path / "repository").exists()
+    (tmp_path / "state").unlink()
+    assert "published release 1" in build(tmp_path, log=log)[-1]
 
 
 def test_the_stage_outputs_hold_the_checked_repository(built):
