@@ -149,7 +149,8 @@ class Train(_Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     epochs: int = Field(100, ge=1)
     patience: int = Field(10, ge=1)
-    batch: int = Field(128, ge=1)
+    batch: int = Field(2048, ge=1)
+    """Training events in a batch: few long sequences, or many short ones."""
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     schedule: Literal["constant", "cosine"] = "cosine"

@@ -38,16 +38,20 @@ class OfflinePipeline:
 
     def __init__(self, repository: Path, ranker: Ranker, dataset: Dataset) -> None:
         version = repository / "features" / "1"
+        self._remembered = int(load_step(version).state.KEPT_EVENTS)
         self._features = open_feature_step(version / "tables", version)
         self._policy = load_step(repository / "policy" / "1")
         self._ranker = ranker.eval()
         self._dataset = dataset
 
     def recommend(self, users: NDArray[np.int64], k: int) -> Ranked:
-        """Rank for users by their events before the test event."""
+        """Rank for users by their events before the test event.
+
+        As in serving, items that lie behind a user's newest ``KEPT_EVENTS`` count as new.
+        """
         tables = self._features.tables
         history = self._dataset.histories("test", users, tables.history)
-        seen = seen_items(self._dataset, "test", users)
+        seen = seen_items(self._dataset, "test", users)[:, -self._remembered :]
         candidate = self._features.retrieve(history, seen, tables.candidates)
         packed = self._features.pack(history, candidate)
         with torch.inference_mode():

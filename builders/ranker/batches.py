@@ -35,7 +35,8 @@ class EpochBatches:
     Attributes:
         dataset: whose training events are used.
         history: H, the longest window.
-        rows: windows in a batch.
+        targets: in a batch, about; so a step learns as much from few long sequences as from
+            many short ones.
         seed: of the run.
         epoch: counted from 0.
         augment: applied to every batch, or None.
@@ -44,7 +45,7 @@ class EpochBatches:
 
     dataset: Dataset
     history: int
-    rows: int
+    targets: int
     seed: int
     epoch: int
     augment: Augmentation | None = None
@@ -85,11 +86,13 @@ class EpochBatches:
         self, length: NDArray[np.int64], rng: np.random.Generator
     ) -> list[NDArray[np.int64]]:
         shuffled = rng.permutation(len(length))
+        group = _SORTED_TOGETHER * max(1, round(self.targets / length.mean()))
         batches: list[NDArray[np.int64]] = []
-        for start in range(0, len(shuffled), self.rows * _SORTED_TOGETHER):
-            part = shuffled[start : start + self.rows * _SORTED_TOGETHER]
+        for start in range(0, len(shuffled), group):
+            part = shuffled[start : start + group]
             part = part[np.argsort(length[part], kind="stable")]
-            batches += np.split(part, range(self.rows, len(part), self.rows))
+            number = (np.cumsum(length[part]) - 1) // self.targets
+            batches += np.split(part, np.flatnonzero(np.diff(number)) + 1)
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def _batch(self, start: NDArray[np.int64], end: NDArray[np.int64], number: int) -> Batch:

@@ -59,7 +59,7 @@ def settings_of(**sections: Any) -> Settings:
         "ranker": {"width": 16, "layers": 2, "heads": 2, "dropout": 0.1},
         "train": {
             "epochs": 12,
-            "batch": 16,
+            "batch": 64,
             "learning_rate": 0.01,
             "precision": "32-true",
             "threads": 1,
