@@ -105,7 +105,7 @@ def serve(
 @click.option("-k", "k", default=10, show_default=True, help="How many items, 1 to 100.")
 @click.option("--candidate", "candidates", multiple=True, help="Rank only these ids; repeat it.")
 @click.option("--recent", multiple=True, help="Id touched a moment ago, newest last; repeat it.")
-@click.option("--server", default="127.0.0.1:8001", show_default=True, help="HOST:PORT.")
+@click.option("--server", default="", help="HOST:PORT; default: this machine, port 8001 or 8000.")
 @click.option("--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True)
 @click.option(
     "--repository",
@@ -131,6 +131,7 @@ def recommend(
     from serving.repository import titles
     from serving.tables import recommendation_table
 
+    server = server or ("127.0.0.1:8001" if protocol == "grpc" else "127.0.0.1:8000")
     request = Request(user_id=user, k=k, candidates=candidates or None, recent=recent or None)
     answer, note = ask(request, server, protocol, repository)
     if note:
