@@ -138,6 +138,7 @@ def _run(stage: Stage, settings: Settings, inputs: Mapping[str, Path], out: Path
         (partial / "stage.json").write_text(json.dumps({"summary": summary}), encoding="utf-8")
         sync_tree(partial)
         partial.rename(out)
+        sync(out.parent)
     except OSError as e:
         where = e.filename or out
         raise BuildError(
@@ -151,11 +152,16 @@ def _run(stage: Stage, settings: Settings, inputs: Mapping[str, Path], out: Path
 def sync_tree(folder: Path) -> None:
     """Flush every file and folder below ``folder`` to disk, so that a rename is durable."""
     for path in [folder, *folder.rglob("*")]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path)
+
+
+def sync(path: Path) -> None:
+    """Flush one file, or the names in one folder, to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _key(stage: Stage, settings: Settings, needed: list[str]) -> str:

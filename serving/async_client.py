@@ -11,11 +11,10 @@ from ensembles.errors import (
     DeadlineExceeded,
     MissingExtra,
     ServerUnavailable,
-    SettingsError,
 )
 from ensembles.recommend import RECOMMEND
 from serving import grpc_wire, http_wire
-from serving.client import RETRY_SECONDS, ProtocolName
+from serving.client import RETRY_SECONDS, ProtocolName, named
 from serving.messages import Recommendation, Request, WireTensor, decode, encode
 
 
@@ -47,9 +46,7 @@ class AsyncClient:
             "grpc": _GrpcTransport,
             "http": _HttpTransport,
         }
-        if protocol not in transports:
-            raise SettingsError(f"protocol is one of {sorted(transports)}; got {protocol!r}")
-        self._transport = transports[protocol](address)
+        self._transport = named(protocol, transports)(address)
         self._timeout = timeout
         self._model = model
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 from ensembles.errors import DeadlineExceeded, ServerUnavailable, SettingsError
 from ensembles.recommend import RECOMMEND
@@ -16,6 +16,7 @@ from serving.messages import Recommendation, Request, WireTensor, decode, encode
 __all__ = ["Client", "Recommendation", "Request"]
 
 ProtocolName = Literal["grpc", "http"]
+Choice = TypeVar("Choice")
 RETRY_SECONDS = 0.05
 """Pause before the one retry."""
 
@@ -30,6 +31,17 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Release connections."""
+
+
+def named(protocol: str, transports: Mapping[str, Choice]) -> Choice:
+    """The transport of that name.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    if protocol not in transports:
+        raise SettingsError(f"protocol is one of {sorted(transports)}; got {protocol!r}")
+    return transports[protocol]
 
 
 class Client:
@@ -61,9 +73,7 @@ class Client:
             "grpc": _GrpcTransport,
             "http": _HttpTransport,
         }
-        if protocol not in transports:
-            raise SettingsError(f"protocol is one of {sorted(transports)}; got {protocol!r}")
-        self._transport = transports[protocol](address)
+        self._transport = named(protocol, transports)(address)
         self._timeout = timeout
         self._model = model
 

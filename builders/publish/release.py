@@ -9,7 +9,6 @@ is never overwritten: each release gets the next number.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from typing import Any
 from builders.dataset.dataset import Dataset
 from builders.ranker.weights import DESCRIPTION, WEIGHTS
 from builders.settings import Settings
-from builders.stages import sync_tree
+from builders.stages import sync, sync_tree
 from ensembles.errors import ReleaseError
 from ensembles.profiles import Knobs
 from ensembles.recommend import RECOMMEND
@@ -126,6 +125,7 @@ def publish(checked: Path, repository: Path, settings: Settings, about: Mapping[
             for model in [*_STEPS, RECOMMEND.name]:
                 (repository / model).mkdir(exist_ok=True)
                 (staging / model / str(release)).rename(repository / model / str(release))
+                sync(repository / model)
         _make_current(repository, release, settings)
     except OSError as e:
         raise ReleaseError(
@@ -147,8 +147,7 @@ def _replace(path: Path, text: str) -> None:
     """Write ``path`` so that a reader sees the old content or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
+    partial.write_text(text, encoding="utf-8")
+    sync(partial)
     partial.replace(path)
+    sync(path.parent)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from builders.dataset.dataset import Dataset
+from builders.evaluation.metrics import Metrics
 from builders.publish.offline import OfflinePipeline, Ranked
 from builders.publish.user_state import seed_state
 from ensembles.errors import VerificationError
@@ -143,6 +144,7 @@ def compare(
 
 
 def ndcg(items: NDArray[Any], targets: NDArray[np.int32]) -> float:
-    """Mean NDCG of B lists [B, k] with one relevant item each, [B]."""
+    """Mean NDCG@10 of B lists [B, k], k at most 10, with one relevant item each, [B]."""
     hits = items == targets[:, None]
-    return float((hits / np.log2(np.arange(2, items.shape[1] + 2))).sum(axis=1).mean())
+    ranks = np.where(hits.any(axis=1), hits.argmax(axis=1), K)
+    return Metrics.of(ranks).ndcg10
