@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check serve render bench-beauty clean
+.PHONY: help demo test check serve render bench-beauty bench-compress bench-catalogue clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -20,7 +20,7 @@ $(INSTALLED):
 	  || { echo "cannot make a virtual environment; on Debian: apt-get install python3.11-venv"; exit 1; }
 	@echo "installing the pinned dependencies into .venv (about two minutes, once) ..."
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
-	  -c constraints.txt -e '.[build,serve,loadtest,dev]'
+	  -c constraints.txt -e '.[build,serve,loadtest,tensorrt,dev]'
 	@rm -f .venv/.installed-*; touch $@
 
 demo: $(INSTALLED) ## Build a recommender from MovieLens, serve it, ask it, load-test it
@@ -48,6 +48,13 @@ render: $(INSTALLED) ## Write model_repository/*/config.pbtxt from ensembles/
 
 bench-beauty: $(INSTALLED) ## Train and evaluate on Amazon Beauty: make bench-beauty DATA=DIR
 	@$(BIN)/millirank build builders/presets/beauty.toml --data "$(DATA)"
+
+bench-compress: $(INSTALLED) ## Train a ranker of about 100 ms, compress it, print what each pass did
+	@$(BIN)/millirank build builders/presets/large.toml
+
+bench-catalogue: $(INSTALLED) ## Build and serve 1,000,000 items: memory and latency
+	@MILLIRANK_CATALOGUE_ITEMS=1000000 $(BIN)/python -m pytest -q -s --timeout 1800 \
+	  tests/triton/test_large_catalogue.py
 
 clean: ## Remove the virtual environment, builds and caches
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

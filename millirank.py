@@ -14,6 +14,10 @@ from ensembles.errors import MillirankError
 _DEMO = Path("build/movielens/repository")
 _repository = click.argument("repository", type=click.Path(path_type=Path), default=_DEMO)
 
+_data = click.option("--data", default="", help="File or folder that replaces [data] path.")
+_out = click.option(
+    "--out", type=click.Path(path_type=Path), default=None, show_default="build/NAME"
+)
 _protocols = click.option(
     "--protocol",
     "protocols",
@@ -42,9 +46,15 @@ def cli(debug: bool) -> None:
 
 @cli.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--data", default="", help="File or folder that replaces [data] path.")
-@click.option("--out", type=click.Path(path_type=Path), default=None, show_default="build/NAME")
-def build(config: Path, data: str, out: Path | None) -> None:
+@_data
+@_out
+@click.option(
+    "--passes",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="File with the [compress] section to take, as `compress` leaves it.",
+)
+def build(config: Path, data: str, out: Path | None, passes: Path | None) -> None:
     """Build CONFIG (a TOML file) and publish the result as a release.
 
     Stages that nothing changed for are skipped; a build that was killed goes on where it stood.
@@ -53,8 +63,42 @@ def build(config: Path, data: str, out: Path | None) -> None:
     from builders.build import run_build
     from builders.settings import Settings
 
-    settings = Settings.load(config, data=data)
+    settings = Settings.load(config, data=data, passes=passes)
     run_build(settings, out or Path("build") / settings.name, command_line(), click.echo)
+
+
+@cli.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@_data
+@_out
+@click.option("--slo", required=True, help="Objective: p99=10ms, p50=800us.")
+@click.option("--max-quality-loss", default="1%", show_default=True, help="Of NDCG@10: 1% or 0.01.")
+@click.option("--minutes", default=60.0, show_default=True, help="No trial starts later.")
+@click.option("--trials", type=click.IntRange(1), help="Stop at so many, earlier runs included.")
+def compress(
+    config: Path,
+    data: str,
+    out: Path | None,
+    slo: str,
+    max_quality_loss: str,
+    minutes: float,
+    trials: int | None,
+) -> None:
+    """Search for the compression passes with which the ranker of CONFIG meets an objective.
+
+    The objective is that of the ranker alone (M): one request at a time in ONNX Runtime, with the
+    threads it is served with. What a client sees is load-tested after the build. The same command
+    goes on with an earlier search; Ctrl-C keeps what was found. Exit code 1: nothing met it.
+    """
+    from builders.compress.search.run import run_search
+    from builders.compress.search.slo import Limits, Wish
+    from builders.settings import Settings
+
+    wish = Wish.parse(slo, max_quality_loss)
+    settings = Settings.load(config, data=data)
+    folder, limits = out or Path("build") / settings.name, Limits(minutes, trials)
+    if not run_search(settings, folder, wish, limits, command_line(), click.echo).met:
+        raise click.exceptions.Exit(1)
 
 
 @cli.command()
@@ -196,19 +240,12 @@ def latency(repository: Path, count: int, protocols: tuple[str, ...]) -> None:
 
 @cli.command()
 @_repository
-def inspect(repository: Path) -> None:
+@click.option("--json", "raw", is_flag=True, help="Print the manifest as it is, and nothing else.")
+def inspect(repository: Path, *, raw: bool) -> None:
     """Check the current release of REPOSITORY and print how it came to be."""
-    from rich.console import Console
-    from rich.pretty import Pretty
+    from builders.publish.history import print_release
 
-    from serving.manifest import check
-    from serving.repository import current_release
-
-    release = current_release(repository)
-    manifest = check(repository, release)
-    click.echo(f"release {release} of {repository}: every file is as published")
-    about = {key: value for key, value in manifest.items() if key != "files"}
-    Console().print(Pretty({**about, "files": len(manifest["files"])}, expand_all=True))
+    print_release(repository, raw=raw)
 
 
 @cli.command()

@@ -11,14 +11,24 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from builders.flow import FIGURES, REPOSITORY, STAGES, source_hashes
+from builders.flow import STAGES, source_hashes
 from builders.settings import Settings
+from builders.stage_work import FIGURES, REPOSITORY
 from builders.stages import Log, build_lock, run_stages
 from ensembles.errors import ReleaseError
 from serving.manifest import check
 from serving.repository import current_release
 
-_TOOLS = ("torch", "lightning", "onnx", "onnxruntime", "implicit", "duckdb", "nvidia-pytriton")
+_TOOLS = (
+    "torch",
+    "lightning",
+    "onnx",
+    "onnxruntime",
+    "tensorrt-rtx",
+    "implicit",
+    "duckdb",
+    "nvidia-pytriton",
+)
 
 
 def run_build(settings: Settings, folder: Path, command: str, log: Log) -> Path:
@@ -39,22 +49,54 @@ def run_build(settings: Settings, folder: Path, command: str, log: Log) -> Path:
     repository = folder / "repository"
     with build_lock(folder):
         outputs = run_stages(STAGES, settings, folder / "stages", log)
-        _print_quality(outputs["evaluate"] / FIGURES)
+        figures = _figures(outputs)
+        _print_tables(figures)
+        log(f"compression report: {_write_report(settings, folder, command, figures)}")
         build_key = outputs["served_check"].name
         current = _published(repository, build_key)
         if current:
             log(f"nothing changed: release {current} in {repository} is this build's")
             return repository
-        _publish(settings, folder, outputs, {"build_key": build_key, "command": command}, log)
+        about = {"build_key": build_key, "command": command, "figures": figures}
+        _publish(settings, folder, outputs, about, log)
     return repository
 
 
-def _print_quality(figures: Path) -> None:
+def _figures(outputs: Mapping[str, Path]) -> dict[str, Any]:
+    """What the stages left for the manifest, by stage."""
+    return {
+        name: json.loads((out / FIGURES).read_text(encoding="utf-8"))
+        for name, out in outputs.items()
+        if (out / FIGURES).is_file()
+    }
+
+
+def _print_tables(figures: Mapping[str, Any]) -> None:
     from rich.console import Console
 
-    from builders.evaluation.quality_rows import read_quality, render
+    from builders.compress.result import ChainResult
+    from builders.compress.result_table import result_table
+    from builders.evaluation.quality_rows import render, rows_of
 
-    Console().print(render(read_quality(figures)))
+    console = Console()
+    console.print(result_table(ChainResult.from_json(figures["compress"])))
+    console.print(render(rows_of(figures["evaluate"]["rows"])))
+
+
+def _write_report(
+    settings: Settings, folder: Path, command: str, figures: Mapping[str, Any]
+) -> Path:
+    from builders.compress.report import write_report
+    from builders.compress.result import ChainResult
+
+    (folder / "report").mkdir(exist_ok=True)
+    return write_report(
+        ChainResult.from_json(figures["compress"]),
+        {"name": settings.name, "command": command},
+        folder / "report",
+        test=figures["evaluate"]["compressed"],
+        export=figures["export"],
+    )
 
 
 def _published(repository: Path, build_key: str) -> int:
@@ -78,17 +120,11 @@ def _publish(
 
     repository = folder / "repository"
     checked = outputs["served_check"] / REPOSITORY
-    figures = {
-        name: json.loads((out / FIGURES).read_text(encoding="utf-8"))
-        for name, out in outputs.items()
-        if (out / FIGURES).is_file()
-    }
     manifest = {
         **about,
         "settings": settings.model_dump(mode="json"),
         "data": source_hashes(settings),
         "stages": {name: out.name for name, out in outputs.items()},
-        "figures": figures,
         "tools": {"python": platform.python_version(), **_tools()},
         "target": f"{platform.system()} {platform.machine()}",
     }

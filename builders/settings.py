@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 
+from builders.compress.settings import Compress
+from builders.ranker.settings import Ranker
+from builders.section import Section
 from ensembles.contracts import LIMITS, MAX_BATCH
 from ensembles.errors import SettingsError, did_you_mean
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Columns(_Section):
+class Columns(Section):
     """Names of the columns in the source; an empty name means that the source has none."""
 
     user: str = "user_id"
@@ -29,7 +28,7 @@ class Columns(_Section):
     text: str = ""
 
 
-class Data(_Section):
+class Data(Section):
     """Where the interaction log comes from."""
 
     format: Literal["csv", "parquet", "recbole", "movielens"]
@@ -43,7 +42,7 @@ class Data(_Section):
     """Weight by event type; types that are not named are rejected when any is named."""
 
 
-class Clean(_Section):
+class Clean(Section):
     """Cleaning rules; a rule with its neutral value takes no row."""
 
     min_user_events: int = Field(5, ge=1)
@@ -60,7 +59,7 @@ class Clean(_Section):
     """Later events are from the future, in seconds since the epoch (None: now)."""
 
 
-class Split(_Section):
+class Split(Section):
     """How validation and test events are held out."""
 
     kind: Literal["leave_one_out", "global_time"] = "leave_one_out"
@@ -69,7 +68,7 @@ class Split(_Section):
     """``global_time`` only: shares of the events, by time, that end the log."""
 
 
-class Features(_Section):
+class Features(Section):
     """Lengths and decay of what the feature step computes."""
 
     history: int = Field(50, ge=1, le=1000)
@@ -77,7 +76,7 @@ class Features(_Section):
     """Events lose half of their weight in this time (0: no decay)."""
 
 
-class Augment(_Section):
+class Augment(Section):
     """Augmentation of training sequences; every share is the probability per sequence."""
 
     crop: float = Field(0.0, ge=0, le=1)
@@ -88,7 +87,7 @@ class Augment(_Section):
     """Share of a chosen sequence that is masked, reordered or substituted, or cropped away."""
 
 
-class Retrieval(_Section):
+class Retrieval(Section):
     """Collaborative filtering: candidates and the collaborative score."""
 
     candidates: int = Field(200, ge=10, le=LIMITS.candidates)
@@ -115,31 +114,7 @@ class Retrieval(_Section):
     """Weights are divided by ``count_from^a * count_to^(1-a)``; 0.5 is the cosine."""
 
 
-class Ranker(_Section):
-    """Shape of the ranker. ``kind`` is transformer, lstm, or ``package.module:Class``."""
-
-    kind: str = "transformer"
-    width: int = Field(128, ge=2)
-    layers: int = Field(2, ge=1)
-    heads: int = Field(2, ge=1)
-    feed_forward: int = Field(4, ge=1)
-    """Feed-forward width as a multiple of ``width``."""
-    dropout: float = Field(0.5, ge=0, lt=1)
-    positions: Literal["learned", "rotary"] = "rotary"
-    """``learned``: a vector by age, counted from the newest event; ``rotary``: distances."""
-    normalise: bool = True
-    """Score by cosine: states and item vectors have length 1. Goes with a low temperature."""
-    hybrid: bool = True
-    """Add the small head over packed candidate features."""
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> Self:
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
-        return self
-
-
-class Train(_Section):
+class Train(Section):
     """Training of the ranker."""
 
     loss: Literal["full_softmax", "sampled_softmax"] = "full_softmax"
@@ -174,16 +149,22 @@ class Train(_Section):
     """Train an LSTM of the same width too, for the quality table."""
 
 
-class Export(_Section):
+class Export(Section):
     """Export to ONNX and the tolerances that a release must hold."""
 
     opset: int = Field(18, ge=17)
     tolerance: float = Field(1e-3, gt=0)
     """Largest absolute difference of a score between PyTorch and ONNX, or offline and served."""
     check_users: int = Field(300, ge=1)
+    compute_capability: str = Field("8.6", pattern=r"^\d+\.\d$")
+    """GPUs that engines are built for where none is at hand: 8.6 is GeForce RTX 30, A10 and A40,
+    8.9 GeForce RTX 40, L4 and L40. Beside a GPU, ``tensorrt`` builds for that one."""
+    max_item_table_mb: float = Field(256.0, ge=0)
+    """Megabytes (10^6 bytes). A larger item table is not put into the graph: the features step
+    looks its rows up in a memory-mapped file and hands them to the ranker."""
 
 
-class Serving(_Section):
+class Serving(Section):
     """How Triton runs the steps."""
 
     instances: int = Field(2, ge=1, le=64)
@@ -196,7 +177,7 @@ class Serving(_Section):
     measured on the served answers. Set it to false for production."""
 
 
-class Settings(_Section):
+class Settings(Section):
     """The whole file."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
@@ -208,25 +189,35 @@ class Settings(_Section):
     retrieval: Retrieval = Retrieval()
     ranker: Ranker = Ranker()
     train: Train = Train()
+    compress: Compress = Compress()
     export: Export = Export()
     serving: Serving = Serving()
 
     @classmethod
-    def load(cls, path: Path, *, data: str = "") -> Settings:
-        """Read a TOML file; ``data`` replaces ``[data] path``.
+    def load(cls, path: Path, *, data: str = "", passes: Path | None = None) -> Settings:
+        """Read a TOML file.
+
+        Args:
+            data: replaces ``[data] path``.
+            passes: a TOML file whose section ``[compress]`` replaces what it names, as
+                ``millirank compress`` leaves one.
 
         Raises:
-            SettingsError: the file is missing, is no TOML, or holds a wrong name or value.
+            SettingsError: a file is missing, is no TOML, or holds a wrong name or value.
         """
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as e:
-            raise SettingsError(f"cannot read the settings file {path}: {e.strerror}") from e
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-            raise SettingsError(f"{path} is not valid TOML: {e}") from e
+        raw = _read(path)
         if data:
             raw["data"] = {**raw.get("data", {}), "path": data}
-        return cls.parse(raw, origin=str(path))
+        if passes is None:
+            return cls.parse(raw, origin=str(path))
+        chosen = _read(passes).get("compress", {})
+        if not isinstance(chosen, dict) or "passes" not in chosen:
+            raise SettingsError(
+                f"expected [[compress.passes]] in {passes}, found none; "
+                "'millirank compress' writes such a file"
+            )
+        raw["compress"] = {**raw.get("compress", {}), **chosen}
+        return cls.parse(raw, origin=f"{path} with {passes}")
 
     @classmethod
     def parse(cls, raw: dict[str, Any], *, origin: str) -> Settings:
@@ -235,6 +226,15 @@ class Settings(_Section):
             return cls.model_validate(raw)
         except ValidationError as e:
             raise SettingsError(f"{origin}: " + "; ".join(_explain(cls, e))) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise SettingsError(f"cannot read the settings file {path}: {e.strerror}") from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise SettingsError(f"{path} is not valid TOML: {e}") from e
 
 
 def _explain(model: type[BaseModel], error: ValidationError) -> list[str]:

@@ -56,7 +56,8 @@ class Stage:
         run: does the work, writes into ``context.out``, returns one summary line.
         needs: names of earlier stages.
         sections: settings that change the result: sections, or single ones as "train.seed".
-        code: source files and folders, relative to the project, whose content changes it.
+        code: source files (``*`` allowed) and folders, relative to the project, whose content
+            changes it.
         fingerprint: hash of outside data, computed at every build.
     """
 
@@ -186,7 +187,8 @@ def _source_files(stage: Stage) -> list[Path]:
     files: list[Path] = []
     for name in stage.code:
         path = _SOURCE / name
-        files += sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        found = path.rglob("*.py") if path.is_dir() else _SOURCE.glob(name)
+        files += sorted(found)
     return files
 
 

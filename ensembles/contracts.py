@@ -70,6 +70,12 @@ LIMITS = Limits()
 MAX_BATCH = 128
 """Rows that one request, and one dynamic batch, may hold."""
 
+
+def candidate_counts(candidates: int) -> tuple[int, ...]:
+    """Counts that a request's candidates are padded to: the release's own, then larger ones."""
+    return (candidates, *(n for n in (1000, LIMITS.candidates) if n > candidates))
+
+
 # The request and the response: the public contract.
 USER_ID = TensorSpec("user_id", DataType.BYTES, (1,))
 K = TensorSpec("k", DataType.INT32, (1,), optional=True)
@@ -88,3 +94,7 @@ CANDIDATE_FEATURES = TensorSpec("candidate_features", DataType.FP32, (-1, CANDID
 CANDIDATE_FLAGS = TensorSpec("candidate_flags", DataType.UINT8, (-1,))
 TOP_K = TensorSpec("top_k", DataType.INT32, (1,))
 LOGIT = TensorSpec("logit", DataType.FP32, (-1,))
+
+# Rows of an item table that has outgrown the ranker's graph: [history or candidates, width].
+HISTORY_VECTOR = TensorSpec("history_vector", DataType.FP32, (-1, -1), optional=True)
+CANDIDATE_VECTOR = TensorSpec("candidate_vector", DataType.FP32, (-1, -1), optional=True)

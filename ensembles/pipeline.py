@@ -16,6 +16,10 @@ from ensembles.errors import ContractError, did_you_mean
 class Step:
     """One Triton model of a chain.
 
+    Attributes:
+        spare_inputs, spare_outputs: tensors that the model declares and this chain does not use,
+            so that its configuration is the same in every chain.
+
     Raises:
         ContractError: no output, a tensor named twice, or no required input.
     """
@@ -23,10 +27,19 @@ class Step:
     name: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    spare_inputs: tuple[TensorSpec, ...] = ()
+    spare_outputs: tuple[TensorSpec, ...] = ()
 
     def __post_init__(self) -> None:
-        _reject_repeated(f"step {self.name!r}", [t.name for t in self.inputs])
-        _reject_repeated(f"step {self.name!r}", [t.name for t in self.outputs])
+        declared_inputs = (*self.inputs, *self.spare_inputs)
+        declared_outputs = (*self.outputs, *self.spare_outputs)
+        _reject_repeated(f"step {self.name!r}", [t.name for t in declared_inputs])
+        _reject_repeated(f"step {self.name!r}", [t.name for t in declared_outputs])
+        if not all(t.optional for t in self.spare_inputs):
+            raise ContractError(
+                f"step {self.name!r} requires an input that the chain does not give; "
+                "make its spare inputs optional"
+            )
         if not self.outputs:
             raise ContractError(f"step {self.name!r} has no output; a step gives at least one")
         if all(t.optional for t in self.inputs):

@@ -30,6 +30,8 @@ class Knobs:
         max_queue_size: requests that wait for a step before new ones are rejected.
         queue_timeout_ms: milliseconds that a request waits at most.
         history, candidates: lengths of the release, that its steps are warmed up with.
+        vector_width: of the item table where the features step looks its rows up; an engine is
+            warmed up with it.
         state: URL of the user state, ``lmdb://`` and a folder; relative to the repository.
     """
 
@@ -40,6 +42,7 @@ class Knobs:
     queue_timeout_ms: int = 1000
     history: int = 50
     candidates: int = 200
+    vector_width: int = 0
     state: str = "lmdb://../state"
 
     def __post_init__(self) -> None:

@@ -7,10 +7,18 @@ where ``tritonserver --model-config-name NAME`` finds them.
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ensembles.contracts import HISTORY, LIMITS, DataType, TensorSpec
+from ensembles.contracts import (
+    HISTORY,
+    HISTORY_VECTOR,
+    LIMITS,
+    DataType,
+    TensorSpec,
+    candidate_counts,
+)
 from ensembles.errors import MissingExtra
 from ensembles.pipeline import Pipeline, Step
 from ensembles.profiles import CPU, GPU, Backend, Knobs, Profile
@@ -94,40 +102,54 @@ def _step(step: Step, profile: Profile, knobs: Knobs) -> pb.ModelConfig:
         name=step.name, backend=backend, max_batch_size=knobs.max_batch
     )
     config.version_policy.latest.num_versions = 2
-    _add_tensors(config, step.inputs, step.outputs)
+    if backend == Backend.PYTHON:
+        inputs, outputs = (*step.inputs, *step.spare_inputs), (*step.outputs, *step.spare_outputs)
+    else:  # An engine takes exactly the inputs that it was built with.
+        inputs, outputs = tuple(replace(t, optional=False) for t in step.inputs), step.outputs
+    _add_tensors(config, inputs, outputs)
     if backend == Backend.PYTHON:
         _batch_ragged(config)
     on_gpu = backend == Backend.TENSORRT
     config.instance_group.add(
         count=1 if on_gpu else knobs.instances, kind="KIND_GPU" if on_gpu else "KIND_CPU"
     )
+    if on_gpu:  # The engine has an optimisation profile for each count; Triton takes the first
+        # only, if it is not told of the others.
+        profiles = len(candidate_counts(knobs.candidates))
+        config.instance_group[0].profile.extend(str(n) for n in range(profiles))
     queue = config.dynamic_batching.default_queue_policy
     queue.max_queue_size = knobs.max_queue_size
     queue.default_timeout_microseconds = knobs.queue_timeout_ms * 1000
     queue.timeout_action = queue.REJECT
     for key, value in _parameters(step, backend, knobs).items():
         config.parameters[key].string_value = value
-    _warm_up(config, step, knobs)
+    _warm_up(config, step, inputs, knobs)
     return config
 
 
-def _warm_up(config: pb.ModelConfig, step: Step, knobs: Knobs) -> None:
+def _warm_up(
+    config: pb.ModelConfig, step: Step, inputs: tuple[TensorSpec, ...], knobs: Knobs
+) -> None:
     """Hold readiness back until every instance has run: the first run takes tens of milliseconds.
 
     The ranker runs once with 1, 2, 4, ... and the most rows; the other steps do nothing by size.
+    On the processor the samples fit every release: loading a new one warms up the old one again
+    by the new configuration, and tritonserver 2.51 crashes when a sample fails then.
     """
     sizes = [1]
-    while step is RANKER and sizes[-1] < knobs.max_batch:
+    while step.name == RANKER.name and sizes[-1] < knobs.max_batch:
         sizes.append(min(2 * sizes[-1], knobs.max_batch))
     for rows in sizes:
         sample = config.model_warmup.add(name=f"{rows} rows", batch_size=rows)
-        for t in step.inputs:
+        for t in inputs:
             if t.optional:
                 continue
-            length = knobs.history if t is HISTORY else knobs.candidates
+            of_history = t.name in (HISTORY.name, HISTORY_VECTOR.name)
+            length = knobs.history if of_history else knobs.candidates
+            free = iter((length, knobs.vector_width))
             tensor = sample.inputs[t.name]
             tensor.data_type = _TRITON_TYPES[t.datatype]
-            tensor.dims.extend(length if d == -1 else d for d in t.shape)
+            tensor.dims.extend(next(free) if d == -1 else d for d in t.shape)
             if t.datatype == DataType.BYTES:
                 tensor.input_data_file = t.name
             else:

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ensembles.errors import ServerError
+from ensembles.profiles import GPU
+from serving.engine.ready import ready_engines
 from serving.manifest import check
 from serving.repository import current_release
 from serving.server import ServerOptions, TritonServer
@@ -28,11 +30,14 @@ def serve_foreground(repository: Path, options: ServerOptions, echo: Echo) -> No
 
     Raises:
         ReleaseError: a file of the current release is missing or altered.
-        ServerError: the server does not start, or crashes again and again.
+        ServerError: the server does not start, or crashes again and again; or its profile is
+            gpu and there is no engine for this machine, and none can be built.
     """
     release = current_release(repository)
     check(repository, release)
     echo(f"release {release} of {repository}: every file is as published")
+    if options.config_name == GPU.name:
+        ready_engines(repository, release, echo)
     with _sigterm_as_interrupt():
         try:
             supervise(repository, options, echo)

@@ -1,7 +1,8 @@
 """The manifest of a release: what every file must be, and how the release came to be.
 
-It stands in the ensemble's version folder and covers the version folders of all models. Bytecode
-that the server leaves beside the code is not part of a release.
+It stands in the ensemble's version folder and covers the version folders of all models. What a
+server leaves there is not part of a release: bytecode beside the code, engines that were built
+for this machine, and the link to the engine that is loaded.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from ensembles.errors import ReleaseError
 from ensembles.recommend import RECOMMEND
 
 NAME = "manifest.json"
+ENGINE_CACHE = "engine_cache"
+"""Folder for engines that were built where the release is served."""
+_LEFT_BY_SERVERS = {"__pycache__", ENGINE_CACHE}
+_ENGINE_LINK = "model.plan"
 
 
 def manifest_path(repository: Path, release: int) -> Path:
@@ -88,7 +93,9 @@ def check(repository: Path, release: int) -> dict[str, Any]:
 
 def _files(repository: Path, release: int) -> Iterator[Path]:
     for path in sorted(repository.glob(f"*/{release}/**/*")):
-        if path.is_file() and "__pycache__" not in path.parts and path.name != NAME:
+        left = not _LEFT_BY_SERVERS.isdisjoint(path.relative_to(repository).parts)
+        link = path.name == _ENGINE_LINK and path.is_symlink()
+        if path.is_file() and not left and not link and path.name != NAME:
             yield path
 
 

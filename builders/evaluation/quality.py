@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from builders.dataset.dataset import Dataset, Part
+import numpy as np
+from numpy.typing import NDArray
+
+from builders.dataset.dataset import Dataset
 from builders.evaluation.baselines import factor_scorer, neighbour_scorer, popularity_scorer
 from builders.evaluation.metrics import Metrics
 from builders.evaluation.quality_rows import ALL, PARTS, QualityRow
 from builders.evaluation.ranking import Scorer, full_ranks
 from builders.evaluation.retrieved import RetrievedCandidates, retrieved_ranks
 from builders.ranker.interface import Ranker
-from builders.ranker.scoring import HybridScorer, SequenceScorer, candidate_scores, head_scores
+from builders.ranker.scoring import HybridScorer, SequenceScorer
 from builders.retrieval.collaborative import Factors
 from builders.retrieval.feature_step import FeatureStep
 from builders.settings import Settings
 
+RetrievedScorer = Callable[[RetrievedCandidates], NDArray[np.float32]]
+"""Scores of retrieved candidates: float32 [M, C]."""
+
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: a data set, the ranker, and what serving puts around it."""
+    """What is measured: a data set, the ranker, and what serving puts around it.
+
+    Attributes:
+        ranked: name → a ranker of the build as it would be served, for the end-to-end figures.
+    """
 
     dataset: Dataset
     settings: Settings
     ranker: Ranker
     step: FeatureStep
     factors: Factors
+    ranked: Mapping[str, RetrievedScorer]
     lstm: Ranker | None = None
 
 
@@ -44,9 +55,15 @@ def quality_table(subject: Subject) -> list[QualityRow]:
         )
         for method, scorer in _scorers(subject)
     ]
-    count = subject.settings.retrieval.candidates
-    ends = (_end_to_end(subject, part) for part in PARTS)
-    return [*rows, QualityRow(subject.settings.ranker.kind, str(count), *ends)]
+    count = str(subject.settings.retrieval.candidates)
+    retrieved = [
+        RetrievedCandidates.of(subject.dataset, subject.step, subject.settings, part)
+        for part in PARTS
+    ]
+    for name, scorer in subject.ranked.items():
+        ends = (Metrics.of(retrieved_ranks(scorer(found), found)) for found in retrieved)
+        rows.append(QualityRow(name, count, *ends))
+    return rows
 
 
 def _scorers(subject: Subject) -> Iterator[tuple[str, Scorer]]:
@@ -60,11 +77,3 @@ def _scorers(subject: Subject) -> Iterator[tuple[str, Scorer]]:
     if subject.ranker.head is not None:
         yield f"{kind}, no head", SequenceScorer(subject.ranker, dataset, length)
     yield kind, HybridScorer(subject.ranker, dataset, length, subject.step)
-
-
-def _end_to_end(subject: Subject, part: Part) -> Metrics:
-    found = RetrievedCandidates.of(subject.dataset, subject.step, subject.settings, part)
-    scores = candidate_scores(subject.ranker, found.history, found.candidate)
-    if subject.ranker.head is not None:
-        scores += head_scores(subject.ranker.head, found.features)
-    return Metrics.of(retrieved_ranks(scores, found))

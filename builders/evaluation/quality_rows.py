@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
 
 from builders.dataset.dataset import Part
 from builders.evaluation.metrics import Metrics
-from ensembles.errors import BuildError
+
+if TYPE_CHECKING:  # A release is inspected without PyTorch.
+    from builders.compress.gates import QualityChange
 
 PARTS: tuple[Part, ...] = ("validation", "test")
 ALL = "all"
@@ -34,7 +37,7 @@ def render(rows: Sequence[QualityRow]) -> Table:
     table = Table(
         title="Quality on held-out events (seen items excluded)",
         caption="Ranked are all items, or the retrieved candidates only. Validation events chose "
-        "the epoch and fitted the head; test events did neither.",
+        "the epoch, fitted the head and gated compression; test events did nothing of it.",
         box=box.SIMPLE_HEAD,
         padding=0,
     )
@@ -63,23 +66,15 @@ def _figures(row: QualityRow) -> list[float]:
     return [*asdict(row.validation).values(), *asdict(row.test).values()]
 
 
-def write_quality(rows: Sequence[QualityRow], path: Path) -> None:
-    """As JSON."""
-    path.write_text(json.dumps([asdict(row) for row in rows], indent=2), encoding="utf-8")
+def write_quality(rows: Sequence[QualityRow], path: Path, change: QualityChange) -> None:
+    """As JSON; ``change`` is what compression did to NDCG@10 on the test split."""
+    content = {"rows": [asdict(row) for row in rows], "compressed": asdict(change)}
+    path.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
-def read_quality(path: Path) -> list[QualityRow]:
-    """What ``write_quality`` wrote.
-
-    Raises:
-        BuildError: the file is missing or damaged.
-    """
-    try:
-        return [
-            QualityRow(
-                raw["method"], raw["ranked"], Metrics(**raw["validation"]), Metrics(**raw["test"])
-            )
-            for raw in json.loads(path.read_text(encoding="utf-8"))
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise BuildError(f"{path} holds no quality table ({e}); build again") from e
+def rows_of(raw: Sequence[Mapping[str, Any]]) -> list[QualityRow]:
+    """Out of plain data, as in a manifest."""
+    return [
+        QualityRow(r["method"], r["ranked"], Metrics(**r["validation"]), Metrics(**r["test"]))
+        for r in raw
+    ]

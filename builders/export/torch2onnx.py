@@ -10,6 +10,7 @@ from io import StringIO
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from builders.ranker.interface import Ranker
 from builders.settings import Export
@@ -34,24 +35,48 @@ def export(ranker: Ranker, history: int, folder: Path, settings: Export) -> Path
     Raises:
         BuildError: PyTorch cannot export the ranker.
     """
+    ranker.eval()
+    return export_graph(ranker, example(history), {}, folder / MODEL, settings)
+
+
+def export_graph(
+    ranker: nn.Module,
+    inputs: tuple[Tensor, Tensor, Tensor],
+    vectors: dict[str, Tensor],
+    target: Path,
+    settings: Export,
+) -> Path:
+    """Write one ONNX file.
+
+    Args:
+        ranker: in evaluation mode; a ranker, or one that takes ``vectors`` too.
+        inputs: as ``example`` gives them.
+        vectors: further inputs by name, of histories and of candidates.
+
+    Raises:
+        BuildError: PyTorch cannot export the ranker.
+    """
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     count = torch.export.Dim("candidates", min=1)
-    target = folder / MODEL
-    ranker.eval()
+    shapes = ({0: batch}, {0: batch, 1: count}, {0: batch, 1: count})
+    names = [HISTORY.name, CANDIDATE.name, CANDIDATE_FEATURES.name]
     try:
         with _quiet():
             program = torch.onnx.export(
                 ranker,
-                example(history),
+                (*inputs, *vectors.values()),
                 dynamo=True,
                 opset_version=settings.opset,
-                input_names=[HISTORY.name, CANDIDATE.name, CANDIDATE_FEATURES.name],
+                input_names=[*names, *vectors],
                 output_names=[LOGIT.name],
-                dynamic_shapes=({0: batch}, {0: batch, 1: count}, {0: batch, 1: count}),
+                dynamic_shapes=(*shapes, *shapes[: len(vectors)]),
                 external_data=False,
                 verbose=False,
             )
             assert program is not None
+            for node in program.model.graph.all_nodes():
+                # Paths and source lines of the machine that exported it, in every node.
+                node.metadata_props.pop("pkg.torch.onnx.stack_trace", None)
             program.save(str(target), external_data=False)
     except (torch.onnx.errors.OnnxExporterError, torch._dynamo.exc.TorchDynamoException) as e:
         raise BuildError(

@@ -11,9 +11,18 @@ import torch
 from numpy.typing import NDArray
 
 from builders.evaluation.retrieved import RetrievedCandidates
+from builders.export.item_lookup import table_of
 from builders.ranker.interface import Ranker
 from builders.settings import Export
-from ensembles.contracts import CANDIDATE, CANDIDATE_FEATURES, HISTORY, LOGIT, MAX_BATCH
+from ensembles.contracts import (
+    CANDIDATE,
+    CANDIDATE_FEATURES,
+    CANDIDATE_VECTOR,
+    HISTORY,
+    HISTORY_VECTOR,
+    LOGIT,
+    MAX_BATCH,
+)
 from ensembles.errors import BuildError, VerificationError
 
 BATCHES = (1, 7, MAX_BATCH)
@@ -21,8 +30,13 @@ BATCHES = (1, 7, MAX_BATCH)
 Feed = dict[str, NDArray[Any]]
 
 
-def open_session(model: Path, threads: int = 1) -> Any:
-    """An ONNX Runtime session on the CPU.
+def open_session(model: Path, threads: int = 1, table: Path | None = None) -> Any:
+    """An ONNX Runtime session on the CPU; its attribute ``item_vectors`` is for ``feed_of``.
+
+    Args:
+        model: with its item table beside it where the graph does not hold it.
+        threads: of one operator.
+        table: where the item table lies, when that is not beside ``model``.
 
     Raises:
         BuildError: ONNX Runtime cannot load the file.
@@ -34,9 +48,14 @@ def open_session(model: Path, threads: int = 1) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except Exception as e:
         raise BuildError(f"ONNX Runtime cannot load {model}: {e}; export it again") from e
+    table = table or table_of(model)
+    session.item_vectors = (
+        np.asarray(np.load(table, mmap_mode="r", allow_pickle=False)) if table.is_file() else None
+    )
+    return session
 
 
 def verify(
@@ -81,7 +100,10 @@ def _cases(samples: RetrievedCandidates) -> Mapping[str, Feed]:
 
 
 def _feed(samples: RetrievedCandidates, rows: int) -> Feed:
-    taken = np.arange(rows) % len(samples.history)
+    return _tensors(samples, np.arange(rows) % len(samples.history))
+
+
+def _tensors(samples: RetrievedCandidates, taken: NDArray[np.int64]) -> Feed:
     return {
         HISTORY.name: samples.history[taken],
         CANDIDATE.name: samples.candidate[taken],
@@ -89,11 +111,26 @@ def _feed(samples: RetrievedCandidates, rows: int) -> Feed:
     }
 
 
+def feed_of(session: Any, samples: RetrievedCandidates, taken: NDArray[np.int64]) -> Feed:
+    """Inputs of a session for some of the rows; a graph leaves out inputs that it does not use."""
+    return _complete(session, _tensors(samples, taken))
+
+
+def _complete(session: Any, feed: Feed) -> Feed:
+    """With rows of the item table where the graph takes them."""
+    if session.item_vectors is not None:
+        rows = {HISTORY_VECTOR.name: HISTORY.name, CANDIDATE_VECTOR.name: CANDIDATE.name}
+        vectors = {name: session.item_vectors.take(feed[of], axis=0) for name, of in rows.items()}
+        feed = {**feed, **vectors}
+    wanted = {tensor.name for tensor in session.get_inputs()}
+    return {name: array for name, array in feed.items() if name in wanted}
+
+
 @torch.no_grad()
 def _difference(ranker: Ranker, session: Any, feed: Feed) -> float:
     expected = ranker(*(torch.from_numpy(array) for array in feed.values())).numpy()
     try:
-        (found,) = session.run([LOGIT.name], feed)
+        (found,) = session.run([LOGIT.name], _complete(session, feed))
     except Exception as e:
         raise BuildError(f"ONNX Runtime cannot run the exported model: {e}") from e
     return float(np.abs(expected - found).max())

@@ -1,9 +1,11 @@
-"""The offline pipeline: the release's own step code, with the ranker in PyTorch."""
+"""The offline pipeline: the release's own step code around a ranker that Triton has no part in."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,15 +35,32 @@ class Ranked:
     score: NDArray[np.float32]
 
 
-class OfflinePipeline:
-    """Features and policy of release 1 in ``repository``, around a PyTorch ranker."""
+Scorer = Callable[[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]], NDArray[np.float32]]
+"""history int32 [B, H], candidate int32 [B, C], candidate_features float32 [B, C, F] → logit
+float32 [B, C]."""
 
-    def __init__(self, repository: Path, ranker: Ranker, dataset: Dataset) -> None:
+
+def torch_scorer(ranker: Ranker) -> Scorer:
+    """The ranker in PyTorch."""
+
+    @torch.inference_mode()
+    def score(*inputs: NDArray[Any]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = ranker(*map(torch.from_numpy, inputs)).numpy()
+        return found
+
+    ranker.eval()
+    return score
+
+
+class OfflinePipeline:
+    """Features and policy of release 1 in ``repository``, around a ranker."""
+
+    def __init__(self, repository: Path, score: Scorer, dataset: Dataset) -> None:
         version = repository / "features" / "1"
         self._remembered = int(load_step(version).state.KEPT_EVENTS)
         self._features = open_feature_step(version / "tables", version)
         self._policy = load_step(repository / "policy" / "1")
-        self._ranker = ranker.eval()
+        self._score = score
         self._dataset = dataset
 
     def recommend(self, users: NDArray[np.int64], k: int) -> Ranked:
@@ -54,9 +73,7 @@ class OfflinePipeline:
         seen = seen_items(self._dataset, "test", users)[:, -self._remembered :]
         candidate = self._features.retrieve(history, seen, tables.candidates)
         packed = self._features.pack(history, candidate)
-        with torch.inference_mode():
-            inputs = map(torch.from_numpy, (history, candidate, packed))
-            logit = self._ranker(*inputs).numpy()
+        logit = self._score(history, candidate, packed)
         flags = (candidate > 0) * np.uint8(self._policy.REAL)
         top_k = np.full(len(users), k, np.int32)
         chosen = self._policy.choose(logit, candidate, flags, top_k)

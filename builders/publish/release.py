@@ -8,20 +8,27 @@ is never overwritten: each release gets the next number.
 
 from __future__ import annotations
 
+import filecmp
 import json
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from builders.dataset.dataset import Dataset
-from builders.ranker.weights import DESCRIPTION, WEIGHTS
+from builders.export.item_lookup import table_of
+from builders.export.torch2onnx import MODEL
+from builders.ranker.weights import DESCRIPTION, UNCOMPRESSED, WEIGHTS
 from builders.settings import Settings
 from builders.stages import sync, sync_tree
 from ensembles.errors import ReleaseError
+from ensembles.pipeline import Pipeline
 from ensembles.profiles import Knobs
-from ensembles.recommend import RECOMMEND
+from ensembles.recommend import RECOMMEND, RECOMMEND_LOOKUP
 from ensembles.render import render_pipeline, write_configs
 from serving.manifest import write_manifest
 
@@ -29,6 +36,8 @@ SOURCE = Path(__file__).resolve().parents[2] / "model_repository"
 """The source of every step: ``STEP/1``."""
 
 _STEPS = [step.name for step in RECOMMEND.steps]
+_ITEM_VECTORS = Path("tables", "item_vectors.npy")
+"""In the features step's version folder, where the ranker's graph does not hold its item table."""
 
 
 def knobs_of(settings: Settings) -> Knobs:
@@ -45,6 +54,15 @@ def knobs_of(settings: Settings) -> Knobs:
     )
 
 
+def chain_of(features: Path, settings: Settings) -> tuple[Pipeline, Knobs]:
+    """The form of the chain that a release needs, by the version folder of its features step."""
+    knobs = knobs_of(settings)
+    if not (features / _ITEM_VECTORS).is_file():
+        return RECOMMEND, knobs
+    table = np.load(features / _ITEM_VECTORS, mmap_mode="r", allow_pickle=False)
+    return RECOMMEND_LOOKUP, replace(knobs, vector_width=table.shape[1])
+
+
 def next_release(repository: Path) -> int:
     """One more than the highest version of any model in ``repository``, from 1."""
     taken = [
@@ -56,15 +74,48 @@ def next_release(repository: Path) -> int:
     return max(taken, default=0) + 1
 
 
+@dataclass(frozen=True)
+class RankerFiles:
+    """Folders with what makes a ranker's version folder.
+
+    Attributes:
+        compressed: ``model.onnx`` as it is served, with its item table beside it where the
+            graph does not hold it, and the weights it was made from.
+        gpu: graph and engine of the gpu profile.
+        uncompressed: weights that compression started from, for a later warm start.
+    """
+
+    compressed: Path
+    gpu: Path
+    uncompressed: Path
+
+    def copy(self, version: Path, item_vectors: Path) -> None:
+        """Write them into the version folder of the step ``ranker``.
+
+        Args:
+            item_vectors: where the item table goes, if the graph does not hold it.
+        """
+        for name in (MODEL, WEIGHTS, DESCRIPTION):
+            shutil.copy2(self.compressed / name, version / name)
+        table = table_of(self.compressed / MODEL)
+        if table.is_file():
+            shutil.copy2(table, item_vectors)
+        shutil.copytree(self.gpu, version / "gpu")
+        original = self.uncompressed / WEIGHTS
+        if not filecmp.cmp(self.compressed / WEIGHTS, original, shallow=False):
+            (version / UNCOMPRESSED).mkdir()
+            for name in (WEIGHTS, DESCRIPTION):
+                shutil.copy2(self.uncompressed / name, version / UNCOMPRESSED / name)
+
+
 def assemble(
-    staging: Path, settings: Settings, dataset: Dataset, tables: Path, weights: Path, onnx: Path
+    staging: Path, settings: Settings, dataset: Dataset, tables: Path, ranker: RankerFiles
 ) -> None:
     """Write a complete repository, with the release as number 1, into the folder ``staging``.
 
     Args:
         tables: feature tables, as ``builders.retrieval`` writes them.
-        weights: folder of the trained ranker, so that a later build can start from it.
-        onnx: the exported ranker.
+        ranker: what the ranker step loads.
     """
     for step in _STEPS:
         shutil.copytree(
@@ -72,15 +123,15 @@ def assemble(
             staging / step / "1",
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-    shutil.copytree(tables, staging / "features" / "1" / "tables")
-    shutil.copy2(onnx, staging / "ranker" / "1" / "model.onnx")
-    for name in (WEIGHTS, DESCRIPTION):
-        shutil.copy2(weights / name, staging / "ranker" / "1" / name)
+    features = staging / "features" / "1"
+    shutil.copytree(tables, features / "tables")
+    ranker.copy(staging / "ranker" / "1", features / _ITEM_VECTORS)
     names = staging / "policy" / "1" / "tables"
     names.mkdir()
     shutil.copy2(tables / "item_ids.json", names / "item_ids.json")
     _write_about(staging / RECOMMEND.name / "1", settings, dataset)
-    write_configs(staging, RECOMMEND, 1, knobs_of(settings))
+    pipeline, knobs = chain_of(features, settings)
+    write_configs(staging, pipeline, 1, knobs)
 
 
 def _write_about(folder: Path, settings: Settings, dataset: Dataset) -> None:
@@ -137,7 +188,8 @@ def publish(checked: Path, repository: Path, settings: Settings, about: Mapping[
 
 def _make_current(repository: Path, release: int, settings: Settings) -> None:
     """Write the configurations; the ensemble's comes last, and with it the release is current."""
-    files = render_pipeline(RECOMMEND, release, knobs_of(settings))
+    pipeline, knobs = chain_of(repository / "features" / str(release), settings)
+    files = render_pipeline(pipeline, release, knobs)
     ensemble = Path(RECOMMEND.name, "config.pbtxt")
     for path in [*(p for p in files if p != ensemble), ensemble]:
         _replace(repository / path, files[path])

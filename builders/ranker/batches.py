@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,8 +14,20 @@ from torch import Tensor
 
 from builders.dataset.dataset import Dataset
 
-Batch = tuple[Tensor, Tensor]
-"""history int64 [B, L] and target int64 [B, L], padded left with 0; target t follows event t."""
+
+class Batch(NamedTuple):
+    """Windows of B sequences, padded left with 0.
+
+    Attributes:
+        history: int64 [B, L].
+        target: int64 [B, L]; target t follows event t.
+        place: int64 [B, L], where a target stands in ``dataset.item``.
+    """
+
+    history: Tensor
+    target: Tensor
+    place: Tensor
+
 
 Augmentation = Callable[[NDArray[np.int32], np.random.Generator], NDArray[np.int32]]
 """Events int32 [B, L] padded left with 0 → events of the same shape."""
@@ -107,8 +120,8 @@ class EpochBatches:
             events = self.augment(events, rng)
         history, target = events[:, :-1], events[:, 1:].copy()
         target[(history == 0) & ~begins[:, None]] = 0
-        return _tensor(history), _tensor(target)
+        return Batch(_tensor(history), _tensor(target), _tensor(place[:, 1:]))
 
 
-def _tensor(array: NDArray[np.int32]) -> Tensor:
+def _tensor(array: NDArray[np.int32] | NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.int64))

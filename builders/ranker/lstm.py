@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from builders.ranker.dropout import Dropout
+from builders.ranker.settings import Ranker as RankerSettings
 from builders.ranker.tied import TiedRanker
-from builders.settings import Ranker as RankerSettings
 
 
 class LSTMRanker(TiedRanker):
@@ -23,14 +23,16 @@ class LSTMRanker(TiedRanker):
         self.norm = nn.LayerNorm(settings.width)
         self.history = history
 
-    def encode(self, history: Tensor) -> Tensor:
+    def states(self, history: Tensor, vectors: Tensor) -> Tensor:
         # A recurrent state would move on while it reads padding. So rows are turned until the
         # events stand first, one start token before them, and the states are turned back.
+        length, width = history.shape[1], vectors.shape[2]
         padding = (history == 0).sum(1, keepdim=True)
-        place = torch.arange(history.shape[1], device=history.device)
-        turned = torch.gather(history, 1, (place + padding).clamp(max=history.shape[1] - 1))
-        turned = turned.masked_fill(place >= history.shape[1] - padding, 0)
-        start = torch.zeros_like(history[:, :1])
-        states, _ = self.lstm(self.dropout(self.embed(torch.cat([start, turned], 1))))
+        place = torch.arange(length, device=history.device)
+        turn = (place + padding).clamp(max=length - 1).unsqueeze(-1).expand(-1, -1, width)
+        # What stands behind the events is read, but no state is taken from there.
+        turned = torch.gather(vectors, 1, turn)
+        start = self.read(self.start()).expand(history.shape[0], 1, -1)
+        states, _ = self.lstm(self.dropout(torch.cat([start, turned], 1)))
         back = (place + 1 - padding).clamp(min=0).unsqueeze(-1).expand(-1, -1, states.shape[2])
         return self.scored(self.norm(self.dropout(torch.gather(states, 1, back))))

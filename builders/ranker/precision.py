@@ -34,7 +34,7 @@ def choose_precision(ranker: Ranker, batch: Batch, settings: Train) -> Precision
 
 
 def _step_seconds(ranker: Ranker, batch: Batch, *, low: bool) -> float:
-    history, target = batch
+    history, target = batch.history, batch.target
     best = float("inf")
     for _ in range(4):
         started = time.perf_counter()

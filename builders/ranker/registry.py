@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from builders.ranker.interface import Ranker
 from builders.ranker.lstm import LSTMRanker
+from builders.ranker.settings import Ranker as RankerSettings
 from builders.ranker.transformer import TransformerRanker
-from builders.settings import Ranker as RankerSettings
 from ensembles.errors import SettingsError, did_you_mean
 
 _BUILT_IN: dict[str, type[TransformerRanker | LSTMRanker]] = {

@@ -86,10 +86,9 @@ class SequenceModule(lightning.LightningModule):
         torch.manual_seed(self._settings.seed + 7919 * self.current_epoch + self.global_rank)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        history, target = batch
-        real = target > 0
-        state = self.ranker.encode(history)[real]
-        return self._loss(state, self.ranker.item_vectors(), target[real])
+        real = batch.target > 0
+        state = self.ranker.encode(batch.history)[real]
+        return self._loss(state, self.ranker.item_vectors(), batch.target[real])
 
     def _loss(self, state: Tensor, vectors: Tensor, target: Tensor) -> Tensor:
         train = self._settings

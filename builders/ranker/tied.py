@@ -3,35 +3,63 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from builders.ranker.interface import Ranker
-from builders.settings import Ranker as RankerSettings
+from builders.ranker.settings import Ranker as RankerSettings
 
 
 class TiedRanker(Ranker):
     """Base of the built-in rankers.
 
     Row 0 of the table is the start token: it stands before the first event, and its state
-    answers an empty history.
+    answers an empty history. A subclass gives ``states``, and ``newest_state`` where the newest
+    state alone is cheaper.
     """
 
     def __init__(self, items: int, settings: RankerSettings) -> None:
         super().__init__(settings.hybrid)
-        self.item = nn.Embedding(items + 1, settings.width)
-        nn.init.normal_(self.item.weight, std=0.02)
+        self.item: nn.Module = nn.Embedding(items + 1, settings.width)
+        nn.init.normal_(self.item.get_parameter("weight"), std=0.02)
         self._scale = math.sqrt(settings.width)
         self._normalise = settings.normalise
 
-    def embed(self, history: Tensor) -> Tensor:
-        """Vectors that the network reads: int [B, L] → float [B, L, D], about unit scale."""
-        vectors: Tensor = self.item(history)
+    @abstractmethod
+    def states(self, history: Tensor, vectors: Tensor) -> Tensor:
+        """``encode`` of a history whose rows of the item table are looked up already.
+
+        Args:
+            history: int [B, L], which tells padding.
+            vectors: float [B, L, D], scaled by ``read``.
+        """
+
+    def newest_state(self, history: Tensor, vectors: Tensor) -> Tensor:
+        """State after the newest event: float [B, D]."""
+        return self.states(history, vectors)[:, -1]
+
+    def encode(self, history: Tensor) -> Tensor:
+        return self.states(history, self.read(self.item(history)))
+
+    def user_vector(self, history: Tensor) -> Tensor:
+        return self.newest_state(history, self.read(self.item(history)))
+
+    def start(self) -> Tensor:
+        """Row 0 of the item table, the start token: float [D]."""
+        row: Tensor = self.item(torch.zeros((), dtype=torch.int32))
+        return row
+
+    def read(self, vectors: Tensor) -> Tensor:
+        """Rows of the item table as the network reads them: about unit scale."""
         return vectors * self._scale
 
     def item_vectors(self) -> Tensor:
-        return self.scored(self.item.weight)
+        table: Any = self.item.weight
+        return self.scored(table)
 
     def candidate_vectors(self, candidate: Tensor) -> Tensor:
         return self.scored(self.item(candidate))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from builders.dataset.dataset import Dataset
 from builders.evaluation.ranking import by_length
-from builders.ranker.batches import Augmentation, EpochBatches
+from builders.ranker.batches import Augmentation, Batch, EpochBatches
 from builders.ranker.interface import Ranker
 from builders.ranker.precision import Precision, choose_precision
 from builders.ranker.sequence_module import BEST, MONITORED, PROGRESS, SequenceModule
@@ -54,11 +54,15 @@ def train_sequence_model(
     work: Path,
     log: Log,
     augment: Augmentation | None = None,
+    build_module: Callable[..., SequenceModule] = SequenceModule,
 ) -> Trained:
     """Train ``ranker`` in place; it ends with the weights of its best epoch.
 
     ``work`` keeps the checkpoint of the last epoch and the best weights: called again with the
     same folder after a kill, training goes on where it was.
+
+    Args:
+        build_module: takes what ``SequenceModule`` takes; a subclass may have another loss.
 
     Raises:
         BuildError: scores are not numbers any more.
@@ -67,7 +71,7 @@ def train_sequence_model(
     started = time.monotonic()
     torch.set_num_threads(settings.threads or torch.get_num_threads())
     data = SequenceData(dataset, settings, history, augment)
-    module = SequenceModule(ranker, dataset, settings, history, work, log)
+    module = build_module(ranker, dataset, settings, history, work, log)
     with _quiet():
         lightning.seed_everything(settings.seed, verbose=False)
         precision = choose_precision(ranker, data.first_batch(), settings)
@@ -76,7 +80,10 @@ def train_sequence_model(
         resume = checkpoint if checkpoint.exists() else None
         if resume is not None:
             log("training goes on from its last finished epoch")
-        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        except SystemExit as e:  # What Lightning makes of Ctrl-C.
+            raise KeyboardInterrupt from e
     read_weights(ranker.cpu(), work / BEST)
     ranker.eval()
     progress = json.loads((work / PROGRESS).read_text(encoding="utf-8"))
@@ -106,7 +113,7 @@ class SequenceData(lightning.LightningDataModule):
             self.trainer.current_epoch, self.trainer.global_rank, self.trainer.world_size
         )
 
-    def first_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def first_batch(self) -> Batch:
         """A batch to try the precision on."""
         return next(iter(self._epoch(0, 0, 1)))
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from builders.dataset.dataset import Dataset
 from builders.ranker.interface import Ranker
 from builders.ranker.text import project, text_vectors
-from builders.ranker.weights import DESCRIPTION, SavedRanker, load_ranker
+from builders.ranker.weights import DESCRIPTION, UNCOMPRESSED, SavedRanker, load_ranker
 from builders.settings import Settings
 from ensembles.errors import ReleaseError, SettingsError
 
@@ -108,18 +108,25 @@ def warm_start(
 def find_ranker(repository: Path) -> Path:
     """Folder of the newest ranker in a repository, or the given folder if it is one itself.
 
+    Of a compressed release it is the ranker that compression started from.
+
     Raises:
         ReleaseError: there is none.
     """
     if (repository / DESCRIPTION).is_file():
-        return repository
+        return _uncompressed(repository)
     versions = [p.parent for p in repository.glob(f"ranker/*/{DESCRIPTION}")]
     if not versions:
         raise ReleaseError(
             f"train.warm_start: {repository} holds no ranker/N/{DESCRIPTION}; "
             "give the repository of an earlier build"
         )
-    return max(versions, key=lambda folder: int(folder.name))
+    return _uncompressed(max(versions, key=lambda folder: int(folder.name)))
+
+
+def _uncompressed(folder: Path) -> Path:
+    inner = folder / UNCOMPRESSED
+    return inner if inner.is_dir() else folder
 
 
 def _item_tables(ranker: Ranker, rows: int) -> list[str]:

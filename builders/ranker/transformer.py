@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from builders.ranker.dropout import Dropout
+from builders.ranker.settings import Ranker as RankerSettings
 from builders.ranker.tied import TiedRanker
-from builders.settings import Ranker as RankerSettings
 from ensembles.errors import SettingsError
 
 
@@ -16,6 +16,8 @@ class TransformerRanker(TiedRanker):
     """Self-attentive sequential ranker (SASRec, Kang and McAuley 2018) with pre-norm blocks.
 
     A padding position attends to itself only, so its state is the same wherever it stands.
+    The shape of a block is that of its matrices, so that heads, feed-forward channels and whole
+    blocks can be taken out of a finished ranker (see ``conform``).
 
     Raises:
         SettingsError: rotary positions with an odd number of dimensions per head.
@@ -37,23 +39,22 @@ class TransformerRanker(TiedRanker):
         self.norm = nn.LayerNorm(width)
         self.blocks.apply(_initialise)
 
-    def encode(self, history: Tensor) -> Tensor:
-        return self._states(history, newest_only=False)
+    def states(self, history: Tensor, vectors: Tensor) -> Tensor:
+        return self._states(history, vectors, newest_only=False)
 
-    def user_vector(self, history: Tensor) -> Tensor:
+    def newest_state(self, history: Tensor, vectors: Tensor) -> Tensor:
         # The last block needs queries, feed-forward and norm of the newest position only.
-        return self._states(history, newest_only=True)[:, 0]
+        return self._states(history, vectors, newest_only=True)[:, 0]
 
-    def _states(self, history: Tensor, *, newest_only: bool) -> Tensor:
-        state = self.dropout(self._placed(history))
+    def _states(self, history: Tensor, vectors: Tensor, *, newest_only: bool) -> Tensor:
+        state = self.dropout(self._placed(history, vectors))
         bias = self._attention_bias(history, state.dtype)
         for block in self.blocks[:-1]:
             state = block(state, bias, newest_only=False)
         state = self.blocks[-1](state, bias, newest_only=newest_only)
         return self.scored(self.norm(state))
 
-    def _placed(self, history: Tensor) -> Tensor:
-        vectors = self.embed(history)
+    def _placed(self, history: Tensor, vectors: Tensor) -> Tensor:
         if self.age is None:
             return vectors
         # Counted from the newest event, so that padding on the left moves nothing.
@@ -77,7 +78,7 @@ class Block(nn.Module):
     def __init__(self, settings: RankerSettings) -> None:
         super().__init__()
         width, inner = settings.width, settings.width * settings.feed_forward
-        self.heads = settings.heads
+        self.head_width = width // settings.heads
         self.rotary = settings.positions == "rotary"
         self.attention_norm = nn.LayerNorm(width)
         self.query = nn.Linear(width, width)
@@ -111,7 +112,7 @@ class Block(nn.Module):
         return out
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
+        return x.reshape(*x.shape[:2], -1, self.head_width).transpose(1, 2)
 
 
 def rotate(x: Tensor, length: int) -> Tensor:

@@ -11,13 +11,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from builders.ranker.compact import conform
 from builders.ranker.interface import Ranker
 from builders.ranker.registry import build_ranker
-from builders.settings import Ranker as RankerSettings
+from builders.ranker.settings import Ranker as RankerSettings
 from ensembles.errors import ReleaseError
 
 WEIGHTS = "ranker.safetensors"
 DESCRIPTION = "ranker.json"
+UNCOMPRESSED = "uncompressed"
+"""Folder in a compressed release with the ranker that compression started from."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class SavedRanker:
         ranker: in evaluation mode.
         item_ids: N+1 external ids, the first ``""``.
         history: H, the longest history it was built for.
-        settings: its shape.
+        settings: the shape that it was trained in; compression may have left less of it.
     """
 
     ranker: Ranker
@@ -64,6 +67,7 @@ def load_ranker(folder: Path) -> SavedRanker:
             f"{folder / DESCRIPTION} cannot be read ({e}); build the release again"
         ) from e
     ranker = build_ranker(len(item_ids) - 1, history, settings)
+    conform(ranker, tensors(folder / WEIGHTS))
     read_weights(ranker, folder / WEIGHTS)
     return SavedRanker(ranker.eval(), item_ids, history, settings)
 

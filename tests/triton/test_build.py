@@ -17,10 +17,14 @@ import pytest
 from onnx import numpy_helper
 
 from builders.build import run_build
-from builders.flow import REPOSITORY
+from builders.compress.result import ChainResult
+from builders.export import item_lookup
 from builders.settings import Settings
+from builders.stage_work import REPOSITORY
 from ensembles.errors import BuildError, DataError, ReleaseError, VerificationError
 from serving.client import Client, Request
+from serving.engine.device import find_gpu
+from serving.engine.record import NOT_EXECUTED
 from serving.manifest import check
 from serving.repository import current_release, releases
 from serving.temporary import temporary_server
@@ -100,7 +104,8 @@ def test_nothing_changed_does_nothing(built, log):
     started = time.monotonic()
     lines = build(built, log=log)
     assert "nothing changed: release 1" in lines[-1]
-    assert all("unchanged" in line for line in lines[:-1])
+    assert "compression report: " in lines[-2]
+    assert all("unchanged" in line for line in lines[:-2])
     assert time.monotonic() - started < 60
     assert releases(built / "repository") == [1]
 
@@ -134,14 +139,37 @@ def test_an_answer_that_differs_from_the_offline_pipeline_is_not_published(
         onnx.save(model, path)
         return path
 
-    from builders.export import torch2onnx
-
-    export = torch2onnx.export
-    monkeypatch.setattr(torch2onnx, "export", export_wrongly)
-    monkeypatch.setattr("builders.export.verify.verify", lambda *_: {"batch 1": 0.0})
+    export = item_lookup.export
+    monkeypatch.setattr(item_lookup, "export", export_wrongly)
+    monkeypatch.setattr("builders.compress.graph.verify", lambda *_: {"batch 1": 0.0})
     with pytest.raises(VerificationError, match="served answer differs from the offline pipeline"):
         build(tmp_path, log=log)
     assert not (tmp_path / "repository").exists()
+
+
+def test_a_compressed_release_is_served_as_it_was_built(tmp_path, log):
+    passes = [
+        {"kind": "prune_channels", "keep": 0.5, "max_slowdown": 1.0},
+        {"kind": "quantise_items", "max_slowdown": 1.0},
+        {"kind": "quantise_static", "max_slowdown": 1.0, "sensitivity": 1.0},
+    ]
+    lines = build(tmp_path, log=log, compress={"max_quality_loss": 0.9, "passes": passes})
+    assert any("40 users through Triton: 40 lists identical" in line for line in lines)
+    manifest = check(tmp_path / "repository", 1)
+    chain = ChainResult.from_json(manifest["figures"]["compress"])
+    assert [(p.kind, p.kept) for p in chain.passes] == [(p["kind"], True) for p in passes]
+    assert chain.final.operations < chain.base.operations
+    ranker = tmp_path / "repository" / "ranker" / "1"
+    served = onnx.load(ranker / "model.onnx")
+    assert "QuantizeLinear" in {node.op_type for node in served.graph.node}
+    assert "quantise_static" in (tmp_path / "report" / "compression.md").read_text()
+    graphs = manifest["figures"]["export"]["graphs"]
+    assert set(graphs) == {"float32", "fp16", "int8_qdq"}
+    if find_gpu() is None:
+        assert all(g["engine"]["executed"] == NOT_EXECUTED for g in graphs.values())
+    again = tmp_path / "again"
+    lines = build(again, log=log, train={"warm_start": str(tmp_path / "repository"), "epochs": 1})
+    assert "30 of 30 items start from the earlier release" in lines
 
 
 def test_a_killed_build_goes_on(tmp_path, log):
@@ -164,7 +192,7 @@ def test_a_killed_build_goes_on(tmp_path, log):
     assert first.wait() == -signal.SIGKILL
     again = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert again.returncode == 0, again.stderr
-    assert "[2/6] retrieval: unchanged" in again.stdout
+    assert "[2/7] retrieval: unchanged" in again.stdout
     assert "training goes on from its last finished epoch" in again.stdout
     assert "epoch 1:" not in again.stdout
     assert "epoch 40:" in again.stdout

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembles.profiles import Knobs
-from ensembles.recommend import RECOMMEND
+from ensembles.recommend import RECOMMEND, RECOMMEND_LOOKUP
 from ensembles.render import write_configs
 from ensembles.step_code import load_step
 
@@ -33,11 +33,15 @@ class Tiny:
     users: dict[str, list[int]]
 
 
+def item_ids() -> list[str]:
+    """External ids, the first of padding."""
+    return ["", *(f"item-{i}" for i in range(1, ITEMS)), "ünïcode-50"]
+
+
 def make_tables(folder: Path, seed: int = 7) -> list[str]:
     """Write a ``tables`` folder; the item ids."""
     rng = np.random.default_rng(seed)
     n, k = ITEMS, 6
-    item_ids = ["", *(f"item-{i}" for i in range(1, n)), "ünïcode-50"]
     neighbours = np.zeros((n + 1, k), np.int32)
     for item in range(1, n + 1):
         neighbours[item] = rng.choice([i for i in range(1, n + 1) if i != item], k, replace=False)
@@ -64,8 +68,8 @@ def make_tables(folder: Path, seed: int = 7) -> list[str]:
         "decay": 0.5,
     }
     (folder / "lengths.json").write_text(json.dumps(lengths))
-    (folder / "item_ids.json").write_text(json.dumps(item_ids))
-    return item_ids
+    (folder / "item_ids.json").write_text(json.dumps(item_ids()))
+    return item_ids()
 
 
 def _padded(rows: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -76,18 +80,37 @@ def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9))
 
 
-def make_ranker(file: Path, vectors: NDArray[np.float32]) -> None:
-    """An ONNX ranker: last item's vector times candidate's, plus weighted features."""
+def make_ranker(file: Path, vectors: NDArray[np.float32], *, lookup: bool = False) -> None:
+    """An ONNX ranker: last item's vector times candidate's, plus weighted features.
+
+    With ``lookup`` the vectors are inputs of the graph.
+    """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     def constant(name: str, value: NDArray[np.generic]) -> onnx.TensorProto:
         return numpy_helper.from_array(value, name)
 
-    nodes = [
+    def taken(name: str, length: int | str) -> onnx.ValueInfoProto:
+        shape = ["batch", length, vectors.shape[1]]
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    table = [constant("vectors", vectors)]
+    look_up = [
         helper.make_node("Gather", ["history", "last"], ["newest"], axis=1),
         helper.make_node("Gather", ["vectors", "newest"], ["user"]),
         helper.make_node("Gather", ["vectors", "candidate"], ["item"]),
+    ]
+    looked_up = []
+    if lookup:
+        table = []
+        look_up = [
+            helper.make_node("Gather", ["history_vector", "last"], ["user"], axis=1),
+            helper.make_node("Identity", ["candidate_vector"], ["item"]),
+        ]
+        looked_up = [taken("history_vector", HISTORY), taken("candidate_vector", "width")]
+    nodes = [
+        *look_up,
         helper.make_node("Mul", ["user", "item"], ["product"]),
         helper.make_node("ReduceSum", ["product", "axis"], ["dot"], keepdims=0),
         helper.make_node("Mul", ["candidate_features", "weights"], ["weighted"]),
@@ -103,12 +126,13 @@ def make_ranker(file: Path, vectors: NDArray[np.float32]) -> None:
             helper.make_tensor_value_info(
                 "candidate_features", TensorProto.FLOAT, ["batch", "width", 5]
             ),
+            *looked_up,
         ],
         [helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["batch", "width"])],
         [
             constant("last", np.array([HISTORY - 1], np.int64)),
             constant("axis", np.array([-1], np.int64)),
-            constant("vectors", vectors),
+            *table,
             constant("weights", FEATURE_WEIGHTS),
         ],
     )
@@ -118,8 +142,20 @@ def make_ranker(file: Path, vectors: NDArray[np.float32]) -> None:
     onnx.save(model, file)
 
 
-def make_release(root: Path, release: int = 1, knobs: Knobs | None = None) -> Tiny:
-    """Write repository and state below ``root``."""
+def make_release(
+    root: Path,
+    release: int = 1,
+    knobs: Knobs | None = None,
+    *,
+    lookup: bool = False,
+    width: int = 3,
+) -> Tiny:
+    """Write repository and state below ``root``.
+
+    Args:
+        lookup: the features step looks the item table up, and not the ranker's graph.
+        width: of the item table.
+    """
     repository, state = root / "repository", root / "state"
     for step in RECOMMEND.steps:
         shutil.copytree(
@@ -128,17 +164,20 @@ def make_release(root: Path, release: int = 1, knobs: Knobs | None = None) -> Ti
             ignore=shutil.ignore_patterns("__pycache__"),
         )
     tables = repository / "features" / str(release) / "tables"
-    item_ids = make_tables(tables)
+    ids = make_tables(tables)
     (repository / "policy" / str(release) / "tables").mkdir()
     shutil.copy(tables / "item_ids.json", repository / "policy" / str(release) / "tables")
     rng = np.random.default_rng(11)
-    vectors = _padded(rng.normal(size=(ITEMS, 3)))
-    make_ranker(repository / "ranker" / str(release) / "model.onnx", vectors)
+    vectors = _padded(np.random.default_rng(12).normal(size=(ITEMS, width)))
+    make_ranker(repository / "ranker" / str(release) / "model.onnx", vectors, lookup=lookup)
+    if lookup:
+        np.save(tables / "item_vectors.npy", vectors)
     about = repository / RECOMMEND.name / str(release)
     about.mkdir(parents=True)
-    (about / "catalogue.json").write_text(json.dumps({i: i.title() for i in item_ids[1:]}))
-    lengths = {"history": HISTORY, "candidates": CANDIDATES}
-    write_configs(repository, RECOMMEND, release, replace(knobs or Knobs(), **lengths))
+    (about / "catalogue.json").write_text(json.dumps({i: i.title() for i in ids[1:]}))
+    lengths = {"history": HISTORY, "candidates": CANDIDATES, "vector_width": lookup * width}
+    pipeline = RECOMMEND_LOOKUP if lookup else RECOMMEND
+    write_configs(repository, pipeline, release, replace(knobs or Knobs(), **lengths))
     lengths = [1, 3, HISTORY, HISTORY + 4, 35]
     users = {
         f"user-{u}": (rng.permutation(ITEMS)[: lengths[u % len(lengths)]] + 1).tolist()
@@ -146,6 +185,6 @@ def make_release(root: Path, release: int = 1, knobs: Knobs | None = None) -> Ti
     }
     users["everything"] = list(range(1, ITEMS + 1))
     code = load_step(repository / "features" / str(release))
-    keys = code.item_keys(item_ids)
+    keys = code.item_keys(ids)
     code.seed(state, ((u, keys[e], np.arange(len(e))) for u, e in users.items()))
-    return Tiny(repository, state, item_ids, vectors, users)
+    return Tiny(repository, state, ids, vectors, users)

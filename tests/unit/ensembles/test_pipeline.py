@@ -5,7 +5,7 @@ import pytest
 from ensembles.contracts import DataType, TensorSpec
 from ensembles.errors import ContractError
 from ensembles.pipeline import Pipeline, Step
-from ensembles.recommend import RECOMMEND
+from ensembles.recommend import RECOMMEND, RECOMMEND_LOOKUP
 
 A = TensorSpec("a", DataType.FP32, (4,))
 B = TensorSpec("b", DataType.FP32, (4,))
@@ -26,8 +26,28 @@ def test_a_chain_that_fits_is_accepted():
     assert [s.name for s in chain().steps] == ["one", "two"]
 
 
-def test_the_shipped_chain_is_features_ranker_policy():
-    assert [s.name for s in RECOMMEND.steps] == ["features", "ranker", "policy"]
+@pytest.mark.parametrize("form", [RECOMMEND, RECOMMEND_LOOKUP])
+def test_the_shipped_chain_is_features_ranker_policy(form):
+    assert [s.name for s in form.steps] == ["features", "ranker", "policy"]
+
+
+def test_the_two_forms_are_one_to_a_caller():
+    for field in ("name", "inputs", "outputs"):
+        assert getattr(RECOMMEND, field) == getattr(RECOMMEND_LOOKUP, field)
+    wired = {t.name for s in RECOMMEND_LOOKUP.steps for t in s.inputs}
+    assert wired - {t.name for s in RECOMMEND.steps for t in s.inputs} == {
+        "history_vector",
+        "candidate_vector",
+    }
+
+
+def test_spare_inputs_are_optional_and_named_once():
+    with pytest.raises(ContractError, match="requires an input that the chain does not give"):
+        Step("s", (A,), (B,), spare_inputs=(C,))
+    with pytest.raises(ContractError, match="names 'a' twice"):
+        Step("s", (A,), (B,), spare_inputs=(replace(A, optional=True),))
+    with pytest.raises(ContractError, match="names 'b' twice"):
+        Step("s", (A,), (B,), spare_outputs=(B,))
 
 
 @pytest.mark.parametrize(

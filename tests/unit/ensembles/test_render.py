@@ -5,10 +5,10 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from builders.publish.release import SOURCE
-from ensembles.contracts import MAX_BATCH
+from ensembles.contracts import MAX_BATCH, candidate_counts
 from ensembles.errors import ContractError
 from ensembles.profiles import CPU, GPU, Knobs
-from ensembles.recommend import RECOMMEND
+from ensembles.recommend import RECOMMEND, RECOMMEND_LOOKUP
 from ensembles.render import render_pipeline, write_configs
 
 
@@ -35,6 +35,10 @@ def test_profiles_differ_in_backend_and_instances_only(files):
     cpu = parse(files[Path("ranker/config.pbtxt")])
     gpu = parse(files[Path("ranker/configs/gpu.pbtxt")])
     assert (cpu.backend, gpu.backend) == ("python", "tensorrt")
+    # An engine has no inputs that a release may leave out.
+    kept = [tensor for tensor in cpu.input if not tensor.optional]
+    cpu.ClearField("input")
+    cpu.input.extend(kept)
     for config in (cpu, gpu):
         for tensor in config.input:
             tensor.ClearField("allow_ragged_batch")
@@ -75,6 +79,25 @@ def test_every_step_is_warmed_up_and_the_ranker_with_every_size(files):
     assert len(data) == 4 + int.from_bytes(data[:4], "little")
 
 
+def test_both_forms_declare_the_same_steps(files):
+    lookup = render_pipeline(RECOMMEND_LOOKUP, 7, Knobs(instances=3, max_queue_size=9))
+    differ = {path.as_posix() for path in files if files[path] != lookup[path]}
+    assert differ == {"recommend/config.pbtxt", "ranker/configs/gpu.pbtxt"}
+    steps = parse(lookup[Path("recommend/config.pbtxt")]).ensemble_scheduling.step
+    for name in ("history_vector", "candidate_vector"):
+        assert steps[0].output_map[name] == steps[1].input_map[name] == name
+
+
+def test_an_engine_takes_looked_up_rows_and_is_warmed_up_with_them():
+    knobs = Knobs(history=20, candidates=30, vector_width=64)
+    config = parse(render_pipeline(RECOMMEND_LOOKUP, 1, knobs)[Path("ranker/configs/gpu.pbtxt")])
+    assert not any(tensor.optional for tensor in config.input)
+    for sample in config.model_warmup:
+        assert list(sample.inputs["history_vector"].dims) == [20, 64]
+        assert list(sample.inputs["candidate_vector"].dims) == [30, 64]
+        assert list(sample.inputs["candidate_features"].dims) == [30, 5]
+
+
 def test_optional_request_tensors_stay_optional(files):
     inputs = {t.name: t.optional for t in parse(files[Path("features/config.pbtxt")]).input}
     assert inputs == {"user_id": False, "k": True, "candidates": True, "recent": True}
@@ -105,3 +128,11 @@ def test_both_profiles_place_every_step():
 def test_knobs_are_limited():
     with pytest.raises(ContractError, match="max_batch"):
         Knobs(max_batch=MAX_BATCH + 1)
+
+
+@pytest.mark.parametrize(("candidates", "profiles"), [(200, 3), (1000, 2), (5000, 1)])
+def test_triton_may_use_every_optimisation_profile_of_an_engine(candidates, profiles):
+    files = render_pipeline(RECOMMEND, 1, Knobs(candidates=candidates))
+    group = parse(files[Path("ranker/configs/gpu.pbtxt")]).instance_group[0]
+    assert list(group.profile) == [str(n) for n in range(profiles)]
+    assert len(candidate_counts(candidates)) == profiles

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from rich.console import Console
 
+from builders.compress.gates import QualityChange
 from builders.evaluation.baselines import factor_scorer, neighbour_scorer, popularity_scorer
 from builders.evaluation.metrics import Metrics
 from builders.evaluation.quality import Subject, quality_table
-from builders.evaluation.quality_rows import read_quality, render, write_quality
+from builders.evaluation.quality_rows import render, rows_of, write_quality
 from builders.evaluation.ranking import full_ranks
 from builders.evaluation.retrieved import RetrievedCandidates, retrieved_ranks
 from builders.ranker.registry import build_ranker
 from builders.retrieval.feature_step import open_feature_step
 from builders.retrieval.tables import write_tables
-from ensembles.errors import BuildError
 from tests.unit.ranker.tiny_log import ITEMS, circle, settings_of
 
 
@@ -29,7 +31,12 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     dataset, settings = circle(), settings_of()
     factors = write_tables(dataset, settings, dataset.train_mask(), folder)
     ranker = build_ranker(ITEMS, 8, settings.ranker).eval()
-    return Subject(dataset, settings, ranker, open_feature_step(folder), factors)
+    ranked = {"transformer": _popular_first, "compressed": _popular_first}
+    return Subject(dataset, settings, ranker, open_feature_step(folder), factors, ranked)
+
+
+def _popular_first(rows: RetrievedCandidates) -> NDArray[np.float32]:
+    return rows.features[..., 2]
 
 
 def test_popularity_counts_training_events_only(subject: Subject) -> None:
@@ -75,14 +82,19 @@ def test_table(subject: Subject, tmp_path: Path) -> None:
         ("transformer, no head", "all"),
         ("transformer", "all"),
         ("transformer", "10"),
+        ("compressed", "10"),
     ]
     for part in ("validation", "test"):
         expected = Metrics.of(full_ranks(factor_scorer(subject.factors), subject.dataset, part))
         assert getattr(rows[2], part) == expected
     # The head of this ranker is untrained and adds nothing.
     assert rows[3].test == rows[4].test
-    write_quality(rows, tmp_path / "quality.json")
-    assert read_quality(tmp_path / "quality.json") == rows
+    found = RetrievedCandidates.of(subject.dataset, subject.step, subject.settings, "test")
+    assert rows[-1].test == Metrics.of(retrieved_ranks(_popular_first(found), found))
+    write_quality(rows, tmp_path / "quality.json", QualityChange(0.5, -0.01, -0.02, 0.0))
+    written = json.loads((tmp_path / "quality.json").read_text())
+    assert rows_of(written["rows"]) == rows
+    assert written["compressed"]["change"] == -0.01
     out = io.StringIO()
     Console(file=out, width=80).print(render(rows))
     assert f"{rows[1].test.ndcg10:.4f}".removeprefix("0")[:5] in out.getvalue()
@@ -93,14 +105,10 @@ def test_table_with_an_lstm_and_without_head(subject: Subject) -> None:
     shape = subject.settings.ranker.model_copy(update={"hybrid": False, "kind": "lstm"})
     lstm = build_ranker(ITEMS, 8, shape).eval()
     rows = quality_table(replace(subject, ranker=lstm, lstm=lstm))
-    assert [row.method for row in rows][3:] == ["lstm, no head", "transformer", "transformer"]
+    assert [row.method for row in rows][3:] == [
+        "lstm, no head",
+        "transformer",
+        "transformer",
+        "compressed",
+    ]
     assert rows[3].test == rows[4].test
-
-
-@pytest.mark.parametrize("content", [None, "", "[{}]", "{"])
-def test_unreadable_quality(tmp_path: Path, content: str | None) -> None:
-    path = tmp_path / "quality.json"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(BuildError, match="no quality table"):
-        read_quality(path)

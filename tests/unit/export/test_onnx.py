@@ -127,3 +127,10 @@ class _Unexportable(Ranker):
 def test_a_ranker_that_cannot_be_exported(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="_Unexportable cannot be exported"):
         export(_Unexportable(), H, tmp_path, Export())
+
+
+def test_the_graph_says_nothing_of_the_machine_it_was_made_on(tmp_path: Path) -> None:
+    model = export(_ranker(), H, tmp_path, Export())
+    source = Path(__file__).parents[3]
+    assert str(source).encode() not in model.read_bytes()
+    assert b"blocks.0.query" in model.read_bytes()

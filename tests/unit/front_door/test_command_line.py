@@ -9,7 +9,18 @@ import pytest
 import millirank
 
 ROOT = Path(__file__).resolve().parents[3]
-HEAVY = ("torch", "onnxruntime", "lightning", "locust", "gevent", "tritonclient", "numpy", "ibis")
+HEAVY = (
+    "torch",
+    "onnxruntime",
+    "lightning",
+    "locust",
+    "gevent",
+    "tritonclient",
+    "numpy",
+    "ibis",
+    "optuna",
+    "plotly",
+)
 
 
 def run(monkeypatch, capsys, *arguments):
@@ -23,7 +34,7 @@ def run(monkeypatch, capsys, *arguments):
 def test_help_lists_every_command(monkeypatch, capsys):
     code, out, _ = run(monkeypatch, capsys, "--help")
     assert code == 0
-    for command in ("build", "serve", "recommend", "loadtest", "latency", "inspect", "render"):
+    for command in millirank.cli.commands:
         assert f"\n  {command} " in out
 
 
@@ -52,6 +63,10 @@ def test_help_imports_nothing_heavy():
         (["biuld"], 2, "Did you mean 'build'"),
         (["build"], 2, "Missing argument 'CONFIG'"),
         (["build", "nowhere.toml"], 1, "error: cannot read the settings file nowhere.toml"),
+        (["build", "nowhere.toml", "--passes", "best.toml"], 1, "error: cannot read the settings"),
+        (["compress", "nowhere.toml"], 2, "Missing option '--slo'"),
+        (["compress", "nowhere.toml", "--slo", "10ms"], 1, "error: expected an objective as p99"),
+        (["compress", "nowhere.toml", "--slo", "p99=1ms"], 1, "error: cannot read the settings"),
         (["inspect", "nowhere"], 1, "error: expected a model repository"),
         (["loadtest", "nowhere"], 1, "error: expected a model repository"),
         (["latency", "nowhere"], 1, "error: expected a model repository"),
@@ -106,6 +121,6 @@ def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("serving.repository.current_release", interrupted)
+    monkeypatch.setattr("builders.publish.history.current_release", interrupted)
     code, _, err = run(monkeypatch, capsys, "inspect", "nowhere")
     assert (code, err.strip()) == (130, "interrupted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.triton import oracle
-from tests.triton.tiny import CANDIDATES, HISTORY, ITEMS
+from tests.triton.tiny import CANDIDATES, HISTORY, ITEMS, item_ids
 
 PARAMETERS = {
     "k_default": "10",
@@ -25,7 +26,7 @@ EVENTS = {"short": [3, 7], "long": list(range(1, HISTORY + 8)), "all": list(rang
 @pytest.fixture(scope="module")
 def service(features: ModuleType, tables: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("state")
-    keys = features.item_keys(tables.item_ids)
+    keys = features.item_keys(item_ids())
     other = features.item_keys(["of another release"])
     rows = [(user, keys[e], np.arange(len(e))) for user, e in EVENTS.items()]
     mixed = np.concatenate([keys[[5]], other, keys[[6]], other])
@@ -127,6 +128,20 @@ def test_types_are_those_of_the_contract(service: Any) -> None:
     kinds = {name: tensor.dtype.name for name, tensor in got.tensors.items()}
     names = {"INT32": "int32", "FP32": "float32", "UINT8": "uint8"}
     assert kinds == {t.name: names[t.datatype] for t in FEATURES.outputs}
+
+
+def test_looked_up_rows_of_the_item_table(features: ModuleType, service: Any, tables: Any) -> None:
+    table = np.random.default_rng(3).random((ITEMS + 1, 4), np.float32)
+    with_table = replace(tables, item_vectors=table)
+    looking = features.FeatureService(with_table, service.state, service.limits)
+    requests = [request("short", "nobody"), request("long", candidates=[["item-3"]])]
+    for bare, got in zip(answer(service, *requests), answer(looking, *requests), strict=True):
+        assert set(got.tensors) - set(bare.tensors) == {"history_vector", "candidate_vector"}
+        for name in ("history", "candidate"):
+            vectors = got.tensors[f"{name}_vector"]
+            np.testing.assert_array_equal(vectors, table[bare.tensors[name]])
+            assert vectors.dtype == np.float32
+            assert vectors.flags.c_contiguous
 
 
 def test_opened_from_a_version_folder(features: ModuleType, tables_folder: Path) -> None:

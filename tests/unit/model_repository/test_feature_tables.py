@@ -21,9 +21,7 @@ def folder(tables_folder: Path, tmp_path: Path) -> Path:
 
 def test_lengths_and_numbers(tables: Any) -> None:
     assert tables.items == ITEMS
-    assert tables.number_of[b"item-7"] == 7
-    assert "ünïcode-50".encode() in tables.number_of
-    assert b"" not in tables.number_of
+    assert tables.item_vectors is None
     assert tables.candidate_buckets == tuple(BUCKETS[1:])
 
 
@@ -32,19 +30,6 @@ def test_lengths_and_numbers(tables: Any) -> None:
 )
 def test_own_candidates_are_padded_to_the_next_bucket(tables: Any, given: int, width: int) -> None:
     assert tables.width_for(given) == width
-
-
-def test_keys_lead_back_to_numbers(features: ModuleType, tables: Any) -> None:
-    keys = features.item_keys(tables.item_ids)
-    np.testing.assert_array_equal(tables.numbers_of_keys(keys), [0, *range(1, ITEMS + 1)])
-    assert tables.numbers_of_keys(features.item_keys(["unknown"])).tolist() == [0]
-    assert tables.numbers_of_keys(np.zeros(0, np.uint64)).tolist() == []
-
-
-def test_keys_never_change(features: ModuleType) -> None:
-    """A state that was written by an earlier release must stay readable."""
-    keys = [12525836602579151652, 3976460501203677525]
-    assert features.item_keys(["50", "ü"]).tolist() == keys
 
 
 def test_missing_file(features: ModuleType, folder: Path) -> None:
@@ -73,6 +58,8 @@ def test_pickled_array_is_refused(features: ModuleType, folder: Path) -> None:
         ("factors", np.zeros((3, 2), np.float32), "factors has 3 rows, expected items"),
         ("neighbour_weight", np.zeros((ITEMS + 1, 2), np.float32), "differ in shape"),
         ("factors", np.ones((ITEMS + 1, 2), np.float32), "row 0 of factors"),
+        ("item_vectors", np.ones((ITEMS, 2), np.float32), "item_vectors has 50 rows"),
+        ("item_vectors", np.ones((ITEMS + 1, 2)), "expected float32 with 2 axes"),
     ],
 )
 def test_arrays_that_do_not_fit(

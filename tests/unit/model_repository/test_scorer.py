@@ -44,6 +44,34 @@ def test_stacking_changes_nothing(ranker: ModuleType, model: Path) -> None:
         np.testing.assert_allclose(got, alone, atol=1e-6)
 
 
+def test_vectors_that_the_graph_does_not_take_are_left_alone(
+    ranker: ModuleType, model: Path
+) -> None:
+    scorer, bare = ranker.Scorer(model, 1), request(2, 5, 0)
+    vectors = {
+        f"{name}_vector": np.ones((2, 5, 1), np.float32) for name in ("history", "candidate")
+    }
+    np.testing.assert_array_equal(scorer.score([bare | vectors])[0], scorer.score([bare])[0])
+
+
+def test_looked_up_rows_score_as_the_table_in_the_graph(ranker: ModuleType, tmp_path: Path) -> None:
+    table = np.random.default_rng(0).normal(size=(ITEMS + 1, 3)).astype(np.float32)
+    for lookup in (False, True):
+        make_ranker(tmp_path / f"{lookup}.onnx", table, lookup=lookup)
+    bare = [request(2, 5, 0), request(1, 7, 1), request(1, 5, 2)]
+    rows = [
+        r | {f"{name}_vector": table[r[name]] for name in ("history", "candidate")} for r in bare
+    ]
+    looked_up = ranker.Scorer(tmp_path / "True.onnx", 1)
+    expected = ranker.Scorer(tmp_path / "False.onnx", 1).score(bare)
+    for got, want in zip(looked_up.score(rows), expected, strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-6)
+    with pytest.raises(ValueError, match=r"expected \['candidate_vector', 'history_vector'\]"):
+        looked_up.score(bare)
+    padding = {name: np.zeros_like(array) for name, array in bare[0].items()}
+    assert looked_up.score([padding])[0].shape == (2, 5)
+
+
 def test_damaged_model(ranker: ModuleType, tmp_path: Path) -> None:
     for content in (None, b"", b"x"):
         file = tmp_path / "model.onnx"

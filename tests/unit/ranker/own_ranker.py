@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from builders.ranker.interface import Ranker
-from builders.settings import Ranker as RankerSettings
+from builders.ranker.settings import Ranker as RankerSettings
 
 
 class MeanRanker(Ranker):

@@ -45,7 +45,9 @@ def test_every_training_event_is_a_target_once(
         before.update(zip(own[1:], own[:-1], strict=True))
     found: Counter[int] = Counter()
     batches = _batches(dataset, history, epoch)
-    for events, target in batches:
+    for events, target, place in batches:
+        real = target > 0
+        assert np.array_equal(dataset.item[place[real].numpy()], target[real].numpy())
         assert events.shape == target.shape
         assert events.shape[1] <= history
         assert events.shape[1] == (target > 0).sum(1).max()
@@ -70,7 +72,7 @@ def test_shards_share_the_batches() -> None:
     whole = list(_batches(dataset))
     parts = [list(_batches(dataset, shard=n, shards=2)) for n in range(2)]
     assert len(parts[0]) == len(parts[1]) == len(whole) // 2
-    for number, (events, _) in enumerate(whole[: len(parts[0]) * 2]):
+    for number, (events, _, _) in enumerate(whole[: len(parts[0]) * 2]):
         assert torch.equal(events, parts[number % 2][number // 2][0])
 
 
@@ -85,6 +87,6 @@ def test_augmentation_sees_whole_windows() -> None:
             changed[len(row) - len(real) :] = real[::-1]
         return out
 
-    for events, target in _batches(dataset, augment=backwards):
+    for events, target, _ in _batches(dataset, augment=backwards):
         both = (events > 0) & (target > 0)
         assert torch.equal((events[both] - target[both]) % 24, torch.ones(int(both.sum())).long())

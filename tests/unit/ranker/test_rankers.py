@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from builders.ranker.interface import Ranker
 from builders.ranker.registry import build_ranker
-from builders.settings import Ranker as RankerSettings
+from builders.ranker.settings import Ranker as RankerSettings
 from ensembles.errors import SettingsError
 
 N, H = 20, 9

@@ -13,10 +13,10 @@ import torch
 
 from builders.dataset.dataset import Dataset
 from builders.ranker.registry import build_ranker
+from builders.ranker.settings import Ranker as RankerSettings
 from builders.ranker.text import project, text_vectors
 from builders.ranker.transfer import find_ranker, set_initial_values, warm_start
 from builders.ranker.weights import SavedRanker, save_ranker
-from builders.settings import Ranker as RankerSettings
 from ensembles.errors import DataError, MissingExtra, ReleaseError, SettingsError
 from tests.unit.ranker.tiny_log import ITEMS, circle, settings_of
 

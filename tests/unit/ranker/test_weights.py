@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from builders.ranker.registry import build_ranker
+from builders.ranker.settings import Ranker as RankerSettings
 from builders.ranker.weights import DESCRIPTION, WEIGHTS, SavedRanker, load_ranker, save_ranker
-from builders.settings import Ranker as RankerSettings
 from ensembles.errors import ReleaseError
 
 IDS = ["", "a", "ü", "c"]

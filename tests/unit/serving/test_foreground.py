@@ -97,3 +97,14 @@ def test_damaged_release_is_not_served(fake: Any, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ReleaseError, match="altered"):
         serve_foreground(Path("r"), ServerOptions(), lambda _: None)
     assert fake.started == []
+
+
+def test_the_gpu_profile_gets_its_engines_first(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    readied: list[tuple[Path, int, int]] = []
+    monkeypatch.setattr(
+        foreground, "ready_engines", lambda r, n, echo: readied.append((r, n, len(fake.started)))
+    )
+    serve_foreground(Path("r"), ServerOptions(), lambda _: None)
+    assert readied == []
+    serve_foreground(Path("r"), ServerOptions(config_name="gpu"), lambda _: None)
+    assert readied == [(Path("r"), 7, 1)]

@@ -5,11 +5,12 @@ complete in itself. Builders load this same package.
 """
 
 from .isolate import isolated
+from .item_ids import item_keys
 from .request import BadRequest, Limits
 from .service import COUNTED, Answer, FeatureService
 from .state import UserState, resolve_state, seed
 from .step import FeatureStep
-from .tables import Tables, item_keys
+from .tables import Tables
 
 __all__ = [
     "COUNTED",

@@ -29,7 +29,7 @@ def line_up(
     """
     rows = np.arange(len(counts))
     later = np.fromiter(chain.from_iterable(recent), np.int32)
-    number = np.concatenate([tables.numbers_of_keys(keys), later])
+    number = np.concatenate([tables.item_ids.numbers_of_keys(keys), later])
     row = np.concatenate([np.repeat(rows, counts), np.repeat(rows, [len(r) for r in recent])])
     known = number > 0  # events of items that this release does not have
     number, row = number[known], row[known]

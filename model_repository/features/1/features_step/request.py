@@ -5,8 +5,9 @@ Messages never repeat what the caller sent as an id: they end up in logs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 
 Tensors = Mapping[str, NDArray[Any]]
 """Tensors of one request by name, each with a row a user: [rows, ...]."""
+
+NumbersOf = Callable[[Sequence[bytes]], list[int]]
+"""Item numbers of ids, 0 for unknown ones."""
 
 
 class BadRequest(Exception):
@@ -65,7 +69,7 @@ class Rows:
     unknown: int
 
 
-def decode(tensors: Tensors, limits: Limits, number_of: Mapping[bytes, int]) -> Rows:
+def decode(tensors: Tensors, limits: Limits, numbers_of: NumbersOf) -> Rows:
     """Check one request and turn its ids into numbers.
 
     Raises:
@@ -78,8 +82,8 @@ def decode(tensors: Tensors, limits: Limits, number_of: Mapping[bytes, int]) -> 
         raise BadRequest("user_id: expected an id, got an empty string")
     _check_ids("user_id", users, limits.id_bytes)
     k = _decode_k(tensors.get("k"), len(users), limits)
-    recent, unknown_recent = _decode_items("recent", tensors, limits.recent, limits, number_of)
-    given, unknown = _decode_items("candidates", tensors, limits.candidates, limits, number_of)
+    recent, unknown_recent = _decode_items("recent", tensors, limits.recent, limits, numbers_of)
+    given, unknown = _decode_items("candidates", tensors, limits.candidates, limits, numbers_of)
     for row in given:
         if row is not None and not row:
             raise BadRequest("candidates: none of the given ids is known in this release")
@@ -103,7 +107,7 @@ def _decode_k(k: NDArray[Any] | None, rows: int, limits: Limits) -> NDArray[np.i
 
 
 def _decode_items(
-    name: str, tensors: Tensors, most: int, limits: Limits, number_of: Mapping[bytes, int]
+    name: str, tensors: Tensors, most: int, limits: Limits, numbers_of: NumbersOf
 ) -> tuple[list[list[int] | None], int]:
     """Known item numbers a row (None where the row has no id) and how many ids are unknown."""
     tensor = tensors.get(name)
@@ -114,8 +118,8 @@ def _decode_items(
     rows = [_without_padding(name, row, len(tensor) > 1) for row in tensor.tolist()]
     ids = [item_id for row in rows for item_id in row]
     _check_ids(name, ids, limits.id_bytes)
-    numbers = [[number_of.get(item_id, 0) for item_id in row] for row in rows]
-    known = [[n for n in row if n] if row else None for row in numbers]
+    numbers = iter(numbers_of(ids))
+    known = [[n for n in islice(numbers, len(row)) if n] if row else None for row in rows]
     return known, len(ids) - sum(len(row) for row in known if row)
 
 

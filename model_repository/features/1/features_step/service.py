@@ -78,7 +78,7 @@ class FeatureService:
         by_width: dict[int, dict[int, Rows]] = {}
         for place, tensors in enumerate(requests):
             try:
-                rows = decode(tensors, self.limits, self.tables.number_of)
+                rows = decode(tensors, self.limits, self.tables.item_ids.numbers)
             except BadRequest as e:
                 outcome[place] = e
             else:
@@ -99,13 +99,17 @@ class FeatureService:
         scores = neighbour_scores(self.tables, history)
         given = [row for r in requests for row in r.candidates]
         candidate, seen = self._candidates(scores, events, given, width)
-        stacked = {
+        stacked: dict[str, NDArray[np.generic]] = {
             "history": history,
             "candidate": candidate,
             "candidate_features": pack(self.tables, scores, history, candidate),
             "candidate_flags": (candidate > 0) * np.uint8(REAL) + seen * np.uint8(SEEN),
             "top_k": np.concatenate([r.k for r in requests])[:, None],
         }
+        table = self.tables.item_vectors
+        if table is not None:
+            stacked["history_vector"] = table.take(history, axis=0)
+            stacked["candidate_vector"] = table.take(candidate, axis=0)
         end = 0
         for request in requests:
             start, end = end, end + len(request.users)

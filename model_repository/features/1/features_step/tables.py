@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .item_ids import ItemIds
 
 ITEM_BITS = 30
 _ENTRY_BITS = 17
@@ -28,12 +28,6 @@ _ARRAYS: dict[str, tuple[type[np.generic], int]] = {
 }
 
 
-def item_keys(item_ids: Sequence[str]) -> NDArray[np.uint64]:
-    """Names of items in the user state, the same in every release: 64 bits of BLAKE2b each."""
-    digests = (blake2b(item_id.encode(), digest_size=8).digest() for item_id in item_ids)
-    return np.frombuffer(b"".join(digests), "<u8")
-
-
 @dataclass(frozen=True)
 class Tables:
     """Lengths and arrays of one release with N items; item number 0 is padding.
@@ -44,11 +38,12 @@ class Tables:
         recent: R, newest events that retrieval and candidate features look at.
         candidate_buckets: ascending widths that requests' own candidates are padded to.
         decay: weight of an event relative to the next newer one, above 0, at most 1.
-        item_ids: N+1 external ids, the first is "".
+        item_ids: of N+1 items.
         popular: int32 [P] item numbers, most popular first.
         popularity, recency: float32 [N+1], 0 to 1.
         neighbour_item: int32 [N+1, K], 0 where there is none; neighbour_weight: float32 [N+1, K].
         factors: float32 [N+1, D]; categories: float32 [N+1, G]; rows have length 1 or 0.
+        item_vectors: float32 [N+1, V], the ranker's item table where its graph does not hold it.
     """
 
     history: int
@@ -56,7 +51,7 @@ class Tables:
     recent: int
     candidate_buckets: tuple[int, ...]
     decay: float
-    item_ids: list[str]
+    item_ids: ItemIds
     popular: NDArray[np.int32]
     popularity: NDArray[np.float32]
     recency: NDArray[np.float32]
@@ -64,34 +59,17 @@ class Tables:
     neighbour_weight: NDArray[np.float32]
     factors: NDArray[np.float32]
     categories: NDArray[np.float32]
+    item_vectors: NDArray[np.float32] | None = None
 
     @property
     def items(self) -> int:
         """Number of items N, padding not counted."""
         return len(self.item_ids) - 1
 
-    @cached_property
-    def number_of(self) -> dict[bytes, int]:
-        """Item number by external id as it comes in a request."""
-        numbers = {item_id.encode(): n for n, item_id in enumerate(self.item_ids)}
-        del numbers[b""]
-        return numbers
-
-    @cached_property
-    def _keys(self) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
-        keys = item_keys(self.item_ids[1:])
-        order = np.argsort(keys)
-        return keys[order], (order + 1).astype(np.int32)
-
-    def numbers_of_keys(self, keys: NDArray[np.uint64]) -> NDArray[np.int32]:
-        """Item numbers of keys out of the user state, any shape; 0 for items of other releases."""
-        sorted_keys, numbers = self._keys
-        place = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
-        return np.where(sorted_keys[place] == keys, numbers[place], 0)
-
     def prepare(self) -> None:
         """Build what requests look ids up in, so that the first one does not wait for it."""
-        _ = self.number_of, self._keys, self.popular_rank, self.event_weights
+        self.item_ids.prepare()
+        _ = self.popular_rank, self.event_weights
 
     @cached_property
     def popular_rank(self) -> NDArray[np.float32]:
@@ -115,13 +93,14 @@ class Tables:
         Raises:
             ValueError: a file is missing, or its lengths contradict the others.
         """
-        lengths, item_ids = (
-            _read_json(folder / "lengths.json"),
-            _read_json(folder / "item_ids.json"),
-        )
+        lengths = _read_json(folder / "lengths.json")
+        item_ids = ItemIds(_read_json(folder / "item_ids.json"))
         arrays = {name: _read_array(folder / f"{name}.npy", *_ARRAYS[name]) for name in _ARRAYS}
-        expected = {name: lengths["items"] + 1 for name in _ARRAYS if name != "popular"}
-        for name, found in [("item_ids", len(item_ids)), *((n, len(arrays[n])) for n in expected)]:
+        vectors = folder / "item_vectors.npy"
+        if vectors.is_file():
+            arrays["item_vectors"] = _read_array(vectors, np.float32, 2)
+        rows = {name: len(array) for name, array in arrays.items() if name != "popular"}
+        for name, found in {"item_ids": len(item_ids), **rows}.items():
             if found != lengths["items"] + 1:
                 raise ValueError(
                     f"{folder}: {name} has {found} rows, expected items + 1 = "

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def load_item_ids(file: Path) -> NDArray[np.object_]:
-    """Ids as bytes, [N+1]; the first, for padding, is empty.
+def load_item_ids(file: Path) -> NDArray[np.bytes_]:
+    """Ids as bytes of one width, [N+1]; the first, for padding, is empty.
 
     Raises:
         ValueError: the file is missing, or no list of strings that begins with "".
@@ -21,4 +21,5 @@ def load_item_ids(file: Path) -> NDArray[np.object_]:
         raise ValueError(f"{file} cannot be read ({e}); build the release again") from e
     if not isinstance(ids, list) or ids[:1] != [""] or not all(isinstance(i, str) for i in ids):
         raise ValueError(f'{file}: expected a list of item ids that begins with ""')
-    return np.array([item_id.encode() for item_id in ids], dtype=np.object_)
+    # No Python objects: a million of them would take 50 MB in every instance.
+    return np.array([item_id.encode() for item_id in ids])

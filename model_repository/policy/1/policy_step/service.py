@@ -14,7 +14,7 @@ Tensors = Mapping[str, NDArray[Any]]
 
 
 def answer(
-    requests: Sequence[Tensors], item_ids: NDArray[np.object_]
+    requests: Sequence[Tensors], item_ids: NDArray[np.bytes_]
 ) -> list[dict[str, NDArray[Any]]]:
     """``item_id`` and ``score`` of each request, [rows, slots].
 
@@ -36,7 +36,7 @@ def answer(
             start, end = end, end + len(requests[place]["candidate"])
             slots = int(chosen.used[start:end].max(initial=0))
             answers[place] = {
-                "item_id": item_ids[chosen.item[start:end, :slots]],
+                "item_id": item_ids[chosen.item[start:end, :slots]].astype(np.object_),
                 "score": np.ascontiguousarray(chosen.score[start:end, :slots]),
             }
     return [answers[place] for place in range(len(requests))]

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 Tensors = Mapping[str, NDArray[Any]]
 
-_INPUTS = ("history", "candidate", "candidate_features")
+_VECTORS = {"history_vector": "history", "candidate_vector": "candidate"}
+"""Rows of the item table, by what they are rows of; inputs where the graph does not hold it."""
+_INPUTS = ("history", "candidate", "candidate_features", *_VECTORS)
 _OUTPUT = "logit"
 
 
@@ -45,12 +47,19 @@ class Scorer:
                 f"found {inputs} and {outputs}"
             )
         self._inputs = inputs
+        shapes = {tensor.name: tensor.shape for tensor in self._session.get_inputs()}
+        self._widths = {name: shapes[name][-1] for name in _VECTORS if name in shapes}
 
     def score(self, requests: Sequence[Tensors]) -> list[NDArray[np.float32]]:
         """Scores of each request's candidates, float32 [rows, C].
 
         Requests of the same shape are stacked and run together.
+
+        Raises:
+            ValueError: a request lacks the rows of the item table that the graph takes.
         """
+        if self._widths:
+            requests = [self._with_rows(tensors) for tensors in requests]
         by_shape: dict[tuple[int, int], list[int]] = {}
         for place, tensors in enumerate(requests):
             shape = tensors["history"].shape[1], tensors["candidate"].shape[1]
@@ -61,6 +70,23 @@ class Scorer:
             ends = np.cumsum([len(requests[p]["history"]) for p in places])[:-1]
             scores.update(zip(places, np.split(self._run(stacked), ends), strict=True))
         return [scores[place] for place in range(len(requests))]
+
+    def _with_rows(self, tensors: Tensors) -> Tensors:
+        """Zeros for rows that are absent where nothing but padding is scored, as in warm-up.
+
+        Warm-up has no rows because their width is the release's own, and Triton warms old
+        releases up again with the configuration of a new one.
+        """
+        absent = self._widths.keys() - tensors.keys()
+        if not absent:
+            return tensors
+        if tensors["candidate"].any():
+            raise ValueError(
+                f"expected {sorted(absent)}, which the features step of this release gives; the "
+                "ensemble's configuration is of a release that needs none: publish again"
+            )
+        shapes = {name: (*tensors[_VECTORS[name]].shape, self._widths[name]) for name in absent}
+        return {**tensors, **{n: np.zeros(shape, np.float32) for n, shape in shapes.items()}}
 
     def _run(self, tensors: Tensors) -> NDArray[np.float32]:
         (logit,) = self._session.run([_OUTPUT], tensors)

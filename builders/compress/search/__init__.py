@@ -1,0 +1,1 @@
+"""Which chain of passes meets an objective: trials, the Pareto front, the choice."""

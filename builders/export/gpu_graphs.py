@@ -1,0 +1,174 @@
+"""The graphs of the gpu profile: float32, FP16 and INT8, with an engine of each."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from builders.compress.gates import QualityChange, gains, graph_logits, quality_change
+from builders.compress.interface import CompressionData, Model
+from builders.export.engine_check import check_engine
+from builders.export.gpu_forms import FLOAT32, FP16, INT8, gpu_forms
+from builders.export.tensorrt import build_engine, engine_profile
+from ensembles.errors import MissingExtra
+from serving.engine.build import LOG, TIMING_CACHE
+from serving.engine.device import find_gpu
+from serving.engine.library import Library, find_library
+from serving.engine.record import GRAPH, NOT_EXECUTED, PLAN, RECORD, EngineBuild
+
+NO_ENGINE = "no engine: TensorRT is not installed"
+
+_TOLERANCE = {FLOAT32: 1.0, FP16: 20.0, INT8: 50.0}
+"""Multiples of ``export.tolerance``: other kernels round otherwise, in half precision at the third
+decimal, in INT8 now and then by a whole step."""
+
+
+@dataclass(frozen=True)
+class GpuGraph:
+    """One of the graphs.
+
+    Attributes:
+        name: ``float32``, ``fp16`` or ``int8_qdq``.
+        bytes: of the ONNX file.
+        quality: NDCG@10 on validation by ONNX Runtime, against the uncompressed ranker's.
+        holds: whether that is within ``compress.max_quality_loss``.
+        engine: None where TensorRT is not installed.
+    """
+
+    name: str
+    bytes: int
+    quality: QualityChange
+    holds: bool
+    engine: EngineBuild | None
+
+    @property
+    def milliseconds(self) -> float | None:
+        """Measured at the serving batch; None where the engine was not executed."""
+        if self.engine is None or isinstance(self.engine.executed, str):
+            return None
+        batch = self.engine.profiles[0]
+        usual = next(iter(batch.values()))[1][0]
+        return float(self.engine.executed["milliseconds"][f"batch {usual}"])
+
+
+@dataclass(frozen=True)
+class GpuGraphs:
+    """All of them, and the name of the one that is published.
+
+    Attributes:
+        graphs: float32 first; INT8 is missing where a ranker has nothing that could be quantised.
+        chosen: name of a graph.
+    """
+
+    graphs: tuple[GpuGraph, ...]
+    chosen: str
+
+    def to_json(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {
+            "chosen": self.chosen,
+            "graphs": {
+                g.name: {**asdict(g), "engine": g.engine.to_json() if g.engine else NO_ENGINE}
+                for g in self.graphs
+            },
+        }
+
+    def summary(self) -> str:
+        """One line for a person."""
+        return f"gpu profile: {self.chosen}; " + ", ".join(_line(g) for g in self.graphs)
+
+
+def gpu_graphs(model: Model, data: CompressionData, folder: Path, uncompressed: Path) -> GpuGraphs:
+    """Make the three graphs and their engines; leave the one to publish in ``folder``.
+
+    ``folder`` gets the graph, its profile and, where TensorRT is installed, its engine with
+    ``BUILD.json``, builder log and timing cache. Where the engines ran, the fastest one whose
+    scores hold the quality gate is chosen; else FP16 if it holds the gate, else float32.
+
+    Args:
+        model: the compressed ranker; passes over its graph are the cpu profile's.
+        folder: exists.
+        uncompressed: graph of the ranker before compression.
+
+    Raises:
+        BuildError: a graph cannot be made, or TensorRT refuses it.
+        VerificationError: an engine ran, and its scores differ from ONNX Runtime's.
+    """
+    library = _library(data)
+    profile = engine_profile(data.settings)
+    profile.write(folder)
+    before = gains(graph_logits(uncompressed, data.validation), data.validation)
+    with TemporaryDirectory(dir=data.work) as work:
+        made = gpu_forms(model, data, Path(work))
+        found = []
+        for name, graph in made.items():
+            logits = graph_logits(graph, data.validation)
+            quality = quality_change(
+                before, gains(logits, data.validation), data.settings.train.seed
+            )
+            holds = quality.change >= -data.settings.compress.max_quality_loss
+            engine = _engine(library, graph, name, data) if library else None
+            found.append(GpuGraph(name, graph.stat().st_size, quality, holds, engine))
+        chosen = choose(found)
+        shutil.copy2(made[chosen], folder / GRAPH)
+        for name in (PLAN, RECORD, LOG, TIMING_CACHE):
+            if library:
+                shutil.copy2(made[chosen].parent / name, folder / name)
+    return GpuGraphs(tuple(found), chosen)
+
+
+def choose(graphs: Sequence[GpuGraph]) -> str:
+    """Name of the graph to publish: measured where that was possible, cautious where not."""
+    holding = {g.name: g for g in graphs if g.holds}
+    timed = {name: t for name, g in holding.items() if (t := g.milliseconds) is not None}
+    if timed:
+        return min(timed, key=lambda name: timed[name])
+    return FP16 if FP16 in holding else FLOAT32
+
+
+def _library(data: CompressionData) -> Library | None:
+    try:
+        return find_library(find_gpu())
+    except MissingExtra as e:
+        data.log(f"{NO_ENGINE} ({e})")
+        return None
+
+
+def _engine(library: Library, graph: Path, name: str, data: CompressionData) -> EngineBuild:
+    export = data.settings.export
+    cache = data.work / TIMING_CACHE
+    with _kept(cache, graph.parent / TIMING_CACHE):
+        build_engine(
+            library,
+            graph,
+            graph.parent,
+            engine_profile(data.settings),
+            export.compute_capability,
+            lambda line: data.log(f"{name} {line}"),
+        )
+    tolerance = export.tolerance * _TOLERANCE[name]
+    return check_engine(library, graph, graph.parent, data.validation, tolerance)
+
+
+@contextmanager
+def _kept(cache: Path, used: Path) -> Iterator[None]:
+    """Let engines that are built one after the other share what was measured."""
+    if cache.is_file():
+        shutil.copy2(cache, used)
+    yield
+    shutil.copy2(used, cache)
+
+
+def _line(graph: GpuGraph) -> str:
+    quality = f"NDCG@10 {graph.quality.change:+.2%}"
+    if graph.engine is None:
+        return f"{graph.name} {graph.bytes / 1e6:.1f} MB, {quality} ({NO_ENGINE})"
+    ran = graph.milliseconds
+    speed = NOT_EXECUTED if ran is None else f"{ran:.3f} ms at the serving batch"
+    size = graph.engine.plan["bytes"] / 1e6
+    return f"{graph.name} engine {size:.1f} MB, {quality}, {speed}"

@@ -1,0 +1,111 @@
+"""Before the server starts with the gpu profile: every ranker gets an engine that fits.
+
+Triton loads ``ranker/N/model.plan``. A release holds ``ranker/N/gpu``: the graph, and the engine
+that the build made of it. Where that engine fits this GPU and this TensorRT, ``model.plan``
+becomes a link to it; otherwise the engine is built again from the graph. What is built here goes
+into ``ranker/N/engine_cache``, which is no part of the release, so that a release stays as it was
+published; it has a record of its own with the hashes of graph and plan.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ensembles.errors import BuildError, ReleaseError, ServerError
+from ensembles.recommend import RANKER
+from serving.engine.build import LOG, TIMING_CACHE, build_plan
+from serving.engine.builder_log import Log
+from serving.engine.device import find_gpu
+from serving.engine.library import Library, triton_library
+from serving.engine.profile import EngineProfile
+from serving.engine.record import GRAPH, PLAN, RECORD, unfit
+from serving.manifest import ENGINE_CACHE
+
+PUBLISHED = "gpu"
+_LOADED = 2
+"""Versions of a step that Triton loads: the newest ones."""
+_BUILDING = "building-"
+
+
+def ready_engines(repository: Path, release: int, log: Log) -> None:
+    """Ready the engine of ``release`` and of whatever other version Triton loads with it.
+
+    Raises:
+        ReleaseError: ``release`` has no graph for the gpu profile.
+        ServerError: there is no GPU or no TensorRT, an engine cannot be built, or its folder
+            cannot be written.
+    """
+    library = triton_library(find_gpu())
+    versions = sorted(int(f.name) for f in (repository / RANKER.name).glob("*") if f.name.isdigit())
+    for version in versions[-_LOADED:]:
+        folder = repository / RANKER.name / str(version)
+        if version != release and not (folder / PUBLISHED / GRAPH).is_file():
+            log(f"ranker {version} has no graph for the gpu profile; Triton cannot load it")
+            continue
+        ready_engine(folder, library, log)
+
+
+def ready_engine(version: Path, library: Library, log: Log) -> None:
+    """Let ``model.plan`` in a version folder of the ranker be an engine that fits ``library``.
+
+    Raises:
+        ReleaseError: the version holds no graph for the gpu profile.
+        ServerError: the engine cannot be built, or the folder cannot be written.
+    """
+    published, cache = version / PUBLISHED, version / ENGINE_CACHE
+    graph = published / GRAPH
+    if not graph.is_file():
+        raise ReleaseError(
+            f"expected {graph}, the graph of the gpu profile; build the release again, "
+            "or serve it with --profile cpu"
+        )
+    here = {
+        "library": library.name,
+        "version": library.version,
+        "compute_capability": library.capability(""),
+    }
+    try:
+        cache.mkdir(exist_ok=True)
+        fits = next((f for f in (published, cache) if not unfit(f, graph, here)), None)
+        if fits is None:
+            log(
+                f"ranker {version.name}: the published engine is not for this machine "
+                f"({unfit(published, graph, here)}); building it again from {graph.name}"
+            )
+            _rebuild(graph, cache, library, log)
+        _link(version, fits or cache)
+    except OSError as e:
+        raise ServerError(
+            f"the engine of ranker {version.name} cannot be put in place: {e.strerror} "
+            f"({e.filename}); make {version} writable for the server, with space for the engine"
+        ) from e
+    log(f"ranker {version.name}: engine of {library.name} {library.version} in place")
+
+
+def _rebuild(graph: Path, cache: Path, library: Library, log: Log) -> None:
+    """Build beside the old engine; the record comes last and says which plan is right."""
+    try:
+        profile = EngineProfile.read(graph.parent)
+        for left in cache.glob(f"{_BUILDING}*"):  # by a server that was killed
+            shutil.rmtree(left)
+        with TemporaryDirectory(dir=cache, prefix=_BUILDING) as building:
+            known = [
+                f / TIMING_CACHE for f in (cache, graph.parent) if (f / TIMING_CACHE).is_file()
+            ]
+            if known:
+                shutil.copy2(known[0], building)
+            build_plan(library, graph, Path(building), profile, library.capability(""), log)
+            for name in (PLAN, LOG, TIMING_CACHE, RECORD):
+                Path(building, name).replace(cache / name)
+    except BuildError as e:
+        raise ServerError(f"the engine cannot be built again: {e}") from e
+
+
+def _link(version: Path, folder: Path) -> None:
+    """Point ``model.plan`` at an engine; a server that loads meanwhile sees the old or the new."""
+    partial = version / ENGINE_CACHE / f".{PLAN}"
+    partial.unlink(missing_ok=True)
+    partial.symlink_to(Path(folder.name, PLAN))
+    partial.replace(version / PLAN)

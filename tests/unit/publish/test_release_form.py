@@ -1,0 +1,52 @@
+"""The form of the chain follows from what lies in the release."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from builders.publish.release import RankerFiles, chain_of, publish
+from builders.settings import Settings
+from ensembles.recommend import RECOMMEND, RECOMMEND_LOOKUP
+
+SETTINGS = Settings.parse({"name": "x", "data": {"format": "csv", "path": "log.csv"}}, origin="t")
+
+
+@pytest.fixture
+def checked(tmp_path: Path) -> Path:
+    repository = tmp_path / "checked"
+    for model in ("features", "ranker", "policy", "recommend"):
+        (repository / model / "1" / "tables").mkdir(parents=True)
+        (repository / model / "1" / "content").write_text(model)
+    return repository
+
+
+def test_a_looked_up_table_changes_the_ensemble(tmp_path: Path, checked: Path) -> None:
+    features, repository = checked / "features" / "1", tmp_path / "repository"
+    assert chain_of(features, SETTINGS)[0] is RECOMMEND
+    publish(checked, repository, SETTINGS, {})
+    np.save(features / "tables" / "item_vectors.npy", np.zeros((3, 48), np.float32))
+    pipeline, knobs = chain_of(features, SETTINGS)
+    assert pipeline is RECOMMEND_LOOKUP
+    assert knobs.vector_width == 48
+    ensemble = repository / "recommend" / "config.pbtxt"
+    assert "history_vector" not in ensemble.read_text()
+    publish(checked, repository, SETTINGS, {})
+    assert "history_vector" in ensemble.read_text()
+
+
+def test_the_table_goes_to_the_features_step(tmp_path: Path) -> None:
+    compressed, gpu, version = (tmp_path / n for n in ("compressed", "gpu", "version"))
+    for folder in (compressed, gpu, version):
+        folder.mkdir()
+    for name in ("model.onnx", "ranker.safetensors", "ranker.json"):
+        (compressed / name).write_text(name)
+    files = RankerFiles(compressed, gpu, compressed)
+    files.copy(version, tmp_path / "item_vectors.npy")
+    assert not (tmp_path / "item_vectors.npy").exists()
+    (compressed / "model.item_vectors.npy").write_text("rows")
+    (tmp_path / "other").mkdir()
+    files.copy(tmp_path / "other", tmp_path / "item_vectors.npy")
+    assert (tmp_path / "item_vectors.npy").read_text() == "rows"
