@@ -138,6 +138,6 @@ def _verdict(result: PassResult) -> str:
     assert result.figures is not None
     return (
         f"kept: {result.summary}; {result.figures.single_ms:.2f} ms "
-        f"({result.single_gain:+.0%} of the time gained), NDCG@10 {result.figures.change:+.2%} "
+        f"(time {-result.single_gain:+.0%}), NDCG@10 {result.figures.change:+.2%} "
         f"[{result.figures.low:+.2%}, {result.figures.high:+.2%}] ({result.seconds:.0f} s)"
     )

@@ -142,6 +142,6 @@ def refusal(
             )
             return (
                 f"at {name} it takes {found.after_ms:.2f} ms after {found.before_ms:.2f} ms "
-                f"({found.gain:+.1%} of the time gained; {wanted})"
+                f"({abs(found.gain):.1%} {'faster' if found.gain > 0 else 'slower'}; {wanted})"
             )
     return ""

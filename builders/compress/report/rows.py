@@ -56,7 +56,7 @@ def verdict(p: PassResult) -> str:
     """Kept or left out, and why."""
     if not p.kept:
         return f"left out: {p.reason}"
-    return f"kept: {p.summary} ({p.single_gain:+.0%} of the time at batch 1 gained)"
+    return f"kept: {p.summary} (time at batch 1 {-p.single_gain:+.0%})"
 
 
 def change(found: Mapping[str, Any]) -> str:
