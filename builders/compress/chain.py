@@ -23,7 +23,7 @@ from builders.compress.measure import (
 from builders.compress.passes import PASSES
 from builders.compress.result import ChainResult, PassResult, pass_from_json
 from builders.compress.saved import load_model
-from builders.compress.settings import AnyPass
+from builders.compress.settings import AnyPass, Recovering
 
 _RESULT = "result.json"
 
@@ -91,10 +91,10 @@ def _attempt(
 
 
 def _recovered(outcome: Outcome, settings: AnyPass, data: CompressionData) -> Outcome:
-    epochs = getattr(settings, "recover_epochs", 0)
-    if not epochs:
+    if not isinstance(settings, Recovering) or not settings.recover_epochs:
         return outcome
-    model = recover(outcome.model, data, epochs, settings.recover_learning_rate)  # type: ignore[union-attr]
+    epochs = settings.recover_epochs
+    model = recover(outcome.model, data, epochs, settings.recover_learning_rate)
     return replace(outcome, model=model, summary=f"{outcome.summary}, {epochs} epochs of recovery")
 
 

@@ -39,7 +39,7 @@ def distil(model: Model, settings: Distil, data: CompressionData) -> Outcome:
     """
     if settings.student is None:
         _refuse_integers(model.ranker)
-        student = Model(_copied(model.saved), model.graph_passes)
+        student = model.with_ranker(copy.deepcopy(model.ranker))
     else:
         student = Model(_fresh(settings.student, data), model.graph_passes)
     trained = _train(student.ranker, settings, data, data.work / "student")
@@ -56,12 +56,8 @@ def recover(model: Model, data: CompressionData, epochs: int, learning_rate: flo
 
     An item table in integers stays as it is, the rest is trained around it.
     """
-    settings = Distil(
-        epochs=epochs,
-        patience=epochs,
-        learning_rate=learning_rate,
-    )
-    recovered = Model(_copied(model.saved), model.graph_passes)
+    settings = Distil(epochs=epochs, patience=epochs, learning_rate=learning_rate)
+    recovered = model.with_ranker(copy.deepcopy(model.ranker))
     _train(recovered.ranker, settings, data, data.work / "recovered")
     return recovered
 
@@ -92,10 +88,6 @@ def _train(ranker: Ranker, settings: Distil, data: CompressionData, work: Path) 
     if ranker.head is not None:
         fit_hybrid(ranker, data.dataset, data.step, data.settings)
     return trained
-
-
-def _copied(saved: SavedRanker) -> SavedRanker:
-    return SavedRanker(copy.deepcopy(saved.ranker), saved.item_ids, saved.history, saved.settings)
 
 
 def _fresh(shape: RankerSettings, data: CompressionData) -> SavedRanker:

@@ -61,6 +61,11 @@ class PassResult:
     layers_title: str = ""
     layers: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """For tables and plots."""
+        return pass_name(self.kind, self.settings)
+
 
 @dataclass(frozen=True)
 class FinalTiming:
@@ -114,6 +119,14 @@ class ChainResult:
         """What ``to_json`` gave."""
         passes = tuple(pass_from_json(p) for p in raw["passes"])
         return cls(Figures(**raw["base"]), passes, FinalTiming(**raw["timing"]), raw["batch"])
+
+
+def pass_name(kind: str, settings: Mapping[str, Any]) -> str:
+    """The kind of a pass, with what matters most of its settings."""
+    student = settings.get("student")
+    if student:
+        return f"{kind} {student['layers']}x{student['width']}"
+    return f"{kind} {settings['keep']:g}" if "keep" in settings else kind
 
 
 def pass_from_json(raw: Mapping[str, Any]) -> PassResult:

@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from builders.compress.report.rows import UNCOMPRESSED, headline, pass_name
+from builders.compress.report.rows import UNCOMPRESSED, headline
 from builders.compress.result import ChainResult, Figures
 
 
@@ -34,7 +34,7 @@ def result_table(result: ChainResult) -> Table:
             interval = f"{100 * f.low:+.1f} {100 * f.high:+.1f}"
             cells = [*_cells(f), f"{100 * f.change:+.2f}", interval]
         table.add_row(
-            Text(pass_name(p)),
+            Text(p.name),
             *cells,
             "yes" if p.kept else "no",
             style="bold" if p.kept else "dim",
@@ -43,7 +43,7 @@ def result_table(result: ChainResult) -> Table:
 
 
 def _notes(result: ChainResult) -> list[str]:
-    left = [f"{pass_name(p)} is left out: {p.reason}." for p in result.passes if not p.kept]
+    left = [f"{p.name} is left out: {p.reason}." for p in result.passes if not p.kept]
     return [headline(result), *left]
 
 

@@ -20,7 +20,7 @@ class _Pass(Section):
     this share at most. Not set: it must be faster by ``compress.min_gain``."""
 
 
-class _Recovering(_Pass):
+class Recovering(_Pass):
     """A pass after which the ranker may be trained again, before the gates look at it."""
 
     recover_epochs: int = Field(0, ge=0)
@@ -28,7 +28,7 @@ class _Recovering(_Pass):
     recover_learning_rate: float = Field(5e-4, gt=0)
 
 
-class PruneHeads(_Recovering):
+class PruneHeads(Recovering):
     """Take out the attention heads that matter least."""
 
     kind: Literal["prune_heads"] = "prune_heads"
@@ -37,7 +37,7 @@ class PruneHeads(_Recovering):
     importance: Literal["taylor", "activation"] = "taylor"
 
 
-class PruneChannels(_Recovering):
+class PruneChannels(Recovering):
     """Take out the feed-forward channels that matter least."""
 
     kind: Literal["prune_channels"] = "prune_channels"
@@ -46,7 +46,7 @@ class PruneChannels(_Recovering):
     importance: Literal["taylor", "activation"] = "taylor"
 
 
-class PruneLayers(_Recovering):
+class PruneLayers(Recovering):
     """Take out the blocks that matter least."""
 
     kind: Literal["prune_layers"] = "prune_layers"
@@ -55,7 +55,7 @@ class PruneLayers(_Recovering):
     importance: Literal["taylor", "activation"] = "activation"
 
 
-class Factorise(_Recovering):
+class Factorise(Recovering):
     """Replace linear layers by two narrow ones, by activation-aware SVD."""
 
     kind: Literal["factorise"] = "factorise"

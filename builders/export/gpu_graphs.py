@@ -19,6 +19,7 @@ from ensembles.errors import MissingExtra
 from serving.engine.build import LOG, TIMING_CACHE
 from serving.engine.device import find_gpu
 from serving.engine.library import Library, find_library
+from serving.engine.profile import EngineProfile
 from serving.engine.record import GRAPH, NOT_EXECUTED, PLAN, RECORD, EngineBuild
 
 NO_ENGINE = "no engine: TensorRT is not installed"
@@ -112,7 +113,7 @@ def gpu_graphs(model: Model, data: CompressionData, folder: Path, uncompressed: 
                 before, gains(logits, data.validation), data.settings.train.seed
             )
             holds = quality.change >= -data.settings.compress.max_quality_loss
-            engine = _engine(library, graph, name, data) if library else None
+            engine = _engine(library, graph, name, profile, data) if library else None
             found.append(GpuGraph(name, graph.stat().st_size, quality, holds, engine))
         chosen = choose(found)
         shutil.copy2(made[chosen], folder / GRAPH)
@@ -139,7 +140,9 @@ def _library(data: CompressionData) -> Library | None:
         return None
 
 
-def _engine(library: Library, graph: Path, name: str, data: CompressionData) -> EngineBuild:
+def _engine(
+    library: Library, graph: Path, name: str, profile: EngineProfile, data: CompressionData
+) -> EngineBuild:
     export = data.settings.export
     cache = data.work / TIMING_CACHE
     with _kept(cache, graph.parent / TIMING_CACHE):
@@ -147,7 +150,7 @@ def _engine(library: Library, graph: Path, name: str, data: CompressionData) -> 
             library,
             graph,
             graph.parent,
-            engine_profile(data.settings),
+            profile,
             export.compute_capability,
             lambda line: data.log(f"{name} {line}"),
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -20,6 +19,7 @@ from serving.engine.layers import count
 from serving.engine.library import Library, find_library
 from serving.engine.profile import EngineProfile
 from serving.engine.record import EngineBuild
+from tests.unit.export.random_rows import random_rows
 from tests.unit.ranker.tiny_log import ITEMS, settings_of
 
 H, C = 8, 10
@@ -40,12 +40,7 @@ def library() -> Library:
 
 @pytest.fixture(scope="module")
 def rows() -> RetrievedCandidates:
-    rng = np.random.default_rng(0)
-    history = rng.integers(1, ITEMS + 1, (30, H), dtype=np.int32)
-    history[::3, : H // 2] = 0
-    candidate = rng.integers(1, ITEMS + 1, (30, C), dtype=np.int32)
-    features = rng.random((30, C, 5), dtype=np.float32)
-    return RetrievedCandidates(history, candidate, features, candidate[:, 0])
+    return random_rows(ITEMS, H, C, rows=30)
 
 
 @pytest.fixture(scope="module", params=["transformer", "lstm"])

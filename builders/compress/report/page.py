@@ -12,7 +12,6 @@ from builders.compress.report.rows import (
     graph_rows,
     headings,
     headline,
-    pass_name,
     rows,
     test_line,
 )
@@ -88,7 +87,7 @@ def _body(
         yield _table(GRAPH_HEADINGS, [("", cells) for cells in graphs])
     for p in result.passes:
         if p.layers:
-            yield f"<h2>{escape(pass_name(p))}: {escape(p.layers_title)}</h2>"
+            yield f"<h2>{escape(p.name)}: {escape(p.layers_title)}</h2>"
             yield layer_plot(p)
     yield "<h2>About</h2><dl>"
     for name, value in about.items():

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import plotly.io
 import plotly.offline
 
-from builders.compress.report.rows import UNCOMPRESSED, pass_name
+from builders.compress.report.rows import UNCOMPRESSED
 from builders.compress.result import ChainResult, Figures, PassResult
 
 _KEPT, _REFUSED, _TRIAL, _FRONT = "#2a9d5c", "#d1495b", "#9aa5b1", "#3b7dd8"
@@ -49,10 +49,10 @@ def pareto_plot(result: ChainResult, front: Sequence[Tried]) -> str:
     if front:
         _add_trials(figure, front)
     measured = [(p, p.figures) for p in result.passes if p.figures is not None]
-    kept = [(pass_name(p), f) for p, f in measured if p.kept]
+    kept = [(p.name, f) for p, f in measured if p.kept]
     chain = [(UNCOMPRESSED, result.base), *kept]
     _add(figure, "kept", chain, mode="lines+markers+text", color=_KEPT)
-    refused = [(pass_name(p), f) for p, f in measured if not p.kept]
+    refused = [(p.name, f) for p, f in measured if not p.kept]
     if refused:
         _add(figure, "left out", refused, mode="markers+text", color=_REFUSED, symbol="x")
     figure.update_xaxes(

@@ -41,15 +41,7 @@ def rows(result: ChainResult) -> Iterator[Row]:
         cells: tuple[str, ...] = ("",) * 7
         if p.figures is not None:
             cells = (*_cells(p.figures), change(vars(p.figures)))
-        yield Row((pass_name(p), *cells, verdict(p)), p.kept)
-
-
-def pass_name(p: PassResult) -> str:
-    """The kind, with what matters most of the settings."""
-    student = p.settings.get("student")
-    if student:
-        return f"{p.kind} {student['layers']}x{student['width']}"
-    return f"{p.kind} {p.settings['keep']:g}" if "keep" in p.settings else p.kind
+        yield Row((p.name, *cells, verdict(p)), p.kept)
 
 
 def verdict(p: PassResult) -> str:

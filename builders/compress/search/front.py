@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from builders.compress.result import Figures
+from builders.compress.result import Figures, pass_name
 from builders.compress.search.slo import Objective
 
 
@@ -33,7 +33,7 @@ class Candidate:
 
     def describe(self) -> str:
         """The passes in one line."""
-        return " > ".join(_short(p) for p in self.passes) or "no pass"
+        return " > ".join(pass_name(p["kind"], p) for p in self.passes) or "no pass"
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, see ``from_json``."""
@@ -64,11 +64,3 @@ def best(candidates: Sequence[Candidate], objective: Objective) -> Candidate | N
 def nearest(candidates: Sequence[Candidate]) -> Candidate:
     """The fastest. The gates of its chain saw to its quality."""
     return min(candidates, key=lambda c: c.latency_ms)
-
-
-def _short(settings: Mapping[str, Any]) -> str:
-    """One pass with what matters most of it."""
-    kind, student = settings["kind"], settings.get("student")
-    if student:
-        return f"{kind} {student['layers']}x{student['width']}"
-    return f"{kind} {settings['keep']:g}" if "keep" in settings else str(kind)

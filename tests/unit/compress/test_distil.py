@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from builders.compress import distil as distil_file
 from builders.compress.distil import distil, projected, recover
 from builders.compress.interface import CompressionData, DoesNotApply, Model
 from builders.compress.quantise_items import quantise_items
@@ -93,7 +93,7 @@ def test_training_goes_on_after_a_kill(data: CompressionData, teacher: Model) ->
 
 
 def test_a_factorised_ranker_recovers(data: CompressionData, teacher: Model) -> None:
-    model = teacher.with_ranker(distil_file._copied(teacher.saved).ranker)
+    model = teacher.with_ranker(copy.deepcopy(teacher.ranker))
     replace_module(model.ranker, "blocks.0.widen", LowRankLinear(32, 4, 128, bias=True))
     recovered = recover(model, data, epochs=4, learning_rate=0.01)
     low_rank = recovered.ranker.get_submodule("blocks.0.widen")

@@ -29,6 +29,7 @@ from builders.ranker.registry import build_ranker
 from builders.ranker.tied import TiedRanker
 from builders.settings import Export
 from ensembles.errors import BuildError
+from tests.unit.export.random_rows import random_rows
 from tests.unit.ranker.tiny_log import ITEMS, settings_of
 
 H, C, D = 6, 9, 16
@@ -66,12 +67,7 @@ def _ranker(name: str) -> TiedRanker:
 
 @pytest.fixture(scope="module")
 def samples() -> RetrievedCandidates:
-    rng = np.random.default_rng(0)
-    history = rng.integers(1, ITEMS + 1, (20, H), dtype=np.int32)
-    history[::2, : H // 2] = 0
-    candidate = rng.integers(1, ITEMS + 1, (20, C), dtype=np.int32)
-    features = rng.random((20, C, 5), dtype=np.float32)
-    return RetrievedCandidates(history, candidate, features, candidate[:, 0])
+    return random_rows(ITEMS, H, C)
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -16,6 +16,7 @@ from builders.ranker.interface import Ranker
 from builders.ranker.registry import build_ranker
 from builders.settings import Export
 from ensembles.errors import BuildError, VerificationError
+from tests.unit.export.random_rows import random_rows
 from tests.unit.ranker.tiny_log import ITEMS, settings_of
 
 H, C = 6, 9
@@ -33,12 +34,7 @@ def _ranker(**shape: object) -> Ranker:
 
 @pytest.fixture(scope="module")
 def samples() -> RetrievedCandidates:
-    rng = np.random.default_rng(0)
-    history = rng.integers(1, ITEMS + 1, (20, H), dtype=np.int32)
-    history[::2, : H // 2] = 0
-    candidate = rng.integers(1, ITEMS + 1, (20, C), dtype=np.int32)
-    features = rng.random((20, C, 5), dtype=np.float32)
-    return RetrievedCandidates(history, candidate, features, candidate[:, 0])
+    return random_rows(ITEMS, H, C)
 
 
 @pytest.mark.parametrize(
