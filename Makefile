@@ -2,13 +2,15 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check serve render bench-beauty bench-compress bench-catalogue clean
+.PHONY: help demo test check serve render test-damaged bench-beauty bench-compress bench-catalogue \
+        bench-posters bench-fashion bench-preprocess clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
 REPOSITORY := build/movielens/repository
 DATA ?=
+IMAGES ?=
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,7 +31,7 @@ demo: $(INSTALLED) ## Build a recommender from MovieLens, serve it, ask it, load
 	@$(BIN)/millirank loadtest $(REPOSITORY) --seconds 15
 
 test: $(INSTALLED) ## Run the test suite (boots a real Triton)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(INSTALLED) ## Lint, types, import direction, rendered configs
 	@$(BIN)/ruff check .
@@ -55,6 +57,21 @@ bench-compress: $(INSTALLED) ## Train a ranker of about 100 ms, compress it, pri
 bench-catalogue: $(INSTALLED) ## Build and serve 1,000,000 items: memory and latency
 	@MILLIRANK_CATALOGUE_ITEMS=1000000 $(BIN)/python -m pytest -q -s --timeout 1800 \
 	  tests/triton/test_large_catalogue.py
+
+test-damaged: $(INSTALLED) ## 600 damaged pictures under load, alone and among good ones
+	@MILLIRANK_DAMAGED_IMAGES=600 $(BIN)/python -m pytest -q -s tests/triton/test_damaged_images.py
+
+bench-posters: $(INSTALLED) ## Items without a history, by picture and text: make bench-posters DATA=DIR IMAGES='DIR/{item_id}.jpg'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[text]'
+	@$(BIN)/millirank build builders/presets/posters.toml --data "$(DATA)" --images "$(IMAGES)"
+
+bench-fashion: $(INSTALLED) ## Do similar photos show the same kind of product? make bench-fashion DATA=DIR (holds fashion/)
+	@MILLIRANK_FASHION=all MILLIRANK_DATA="$(DATA)" $(BIN)/python -m pytest -q -s --timeout 1800 \
+	  tests/triton/test_fashion.py
+
+bench-preprocess: $(INSTALLED) ## DALI against Pillow on a folder of JPEGs: make bench-preprocess DATA=DIR
+	@MILLIRANK_BENCH_PICTURES="$(DATA)" $(BIN)/python -m pytest -q -s \
+	  tests/benchmarks/test_preprocess_speed.py
 
 clean: ## Remove the virtual environment, builds and caches
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -10,9 +10,9 @@ from typing import Literal
 import click
 
 from ensembles.errors import MillirankError
+from serving.asking_options import DEMO, asking
 
-_DEMO = Path("build/movielens/repository")
-_repository = click.argument("repository", type=click.Path(path_type=Path), default=_DEMO)
+_repository = click.argument("repository", type=click.Path(path_type=Path), default=DEMO)
 
 _data = click.option("--data", default="", help="File or folder that replaces [data] path.")
 _out = click.option(
@@ -33,7 +33,7 @@ _protocols = click.option(
 @click.version_option("0.1.0", prog_name="millirank")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
-    r"""Turn an interaction log into a Triton deployment that answers in milliseconds.
+    """Turn an interaction log into a Triton deployment that answers in milliseconds.
 
     \b
     First steps:
@@ -41,7 +41,7 @@ def cli(debug: bool) -> None:
       millirank serve build/movielens/repository           serve it on this machine
       millirank recommend --user 42 -k 10                  ask it
       millirank loadtest build/movielens/repository        load-test it
-    """
+    """  # noqa: D301 (in a raw string it would be no mark for click)
 
 
 @cli.command()
@@ -54,7 +54,10 @@ def cli(debug: bool) -> None:
     default=None,
     help="File with the [compress] section to take, as `compress` leaves it.",
 )
-def build(config: Path, data: str, out: Path | None, passes: Path | None) -> None:
+@click.option(
+    "--images", default="", help="Item pictures, 'DIR/{item_id}.jpg'; replaces [data] images."
+)
+def build(config: Path, data: str, out: Path | None, passes: Path | None, images: str) -> None:
     """Build CONFIG (a TOML file) and publish the result as a release.
 
     Stages that nothing changed for are skipped; a build that was killed goes on where it stood.
@@ -63,7 +66,7 @@ def build(config: Path, data: str, out: Path | None, passes: Path | None) -> Non
     from builders.build import run_build
     from builders.settings import Settings
 
-    settings = Settings.load(config, data=data, passes=passes)
+    settings = Settings.load(config, data=data, images=images, passes=passes)
     run_build(settings, out or Path("build") / settings.name, command_line(), click.echo)
 
 
@@ -145,42 +148,51 @@ def serve(
 
 
 @cli.command()
-@click.option("--user", required=True, help="External user id; an unknown one is a cold start.")
+@asking
 @click.option("-k", "k", default=10, show_default=True, help="How many items, 1 to 100.")
 @click.option("--candidate", "candidates", multiple=True, help="Rank only these ids; repeat it.")
 @click.option("--recent", multiple=True, help="Id touched a moment ago, newest last; repeat it.")
-@click.option("--server", default="", help="HOST:PORT; default: this machine, port 8001 or 8000.")
-@click.option("--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True)
-@click.option(
-    "--repository",
-    type=click.Path(path_type=Path),
-    default=_DEMO,
-    show_default=True,
-    help="Titles come from here; served for this one request where no server answers.",
-)
 def recommend(
     user: str,
     k: int,
     candidates: tuple[str, ...],
     recent: tuple[str, ...],
+    image: Path | None,
     server: str,
     protocol: Literal["grpc", "http"],
     repository: Path,
 ) -> None:
     """Ask a server for the best items of one user and print them with titles."""
-    from rich.console import Console
-
-    from serving.ask import ask
     from serving.messages import Request
-    from serving.repository import titles
-    from serving.tables import recommendation_table
+    from serving.printed import print_recommendation
 
-    server = server or ("127.0.0.1:8001" if protocol == "grpc" else "127.0.0.1:8000")
-    request = Request(user_id=user, k=k, candidates=candidates or None, recent=recent or None)
-    answer, note = ask(request, server, protocol, repository)
-    if note:
-        click.echo(note)
-    Console().print(recommendation_table(user, answer, titles(repository, answer.release)))
+    request = Request(user, k, candidates or None, recent or None, image)
+    print_recommendation(request, server, protocol, repository)
+
+
+@cli.command()
+@asking
+@click.option("-k", "k", default=12, show_default=True, help="How many items a list, 1 to 100.")
+@click.option("--out", type=click.Path(path_type=Path), default="preview.html", show_default=True)
+def preview(
+    user: str,
+    k: int,
+    image: Path | None,
+    out: Path,
+    server: str,
+    protocol: Literal["grpc", "http"],
+    repository: Path,
+) -> None:
+    """Write a page on which a person can judge: the picture, and those of recommended items.
+
+    It asks with the picture alone, with the user alone and with both; without a picture, with the
+    user alone. The page is one file that fetches nothing.
+    """
+    from serving.messages import Request
+    from serving.preview.write import write_preview
+
+    request = Request(user, k, image=image)
+    click.echo(write_preview(request, server, protocol, repository, out))
 
 
 @cli.command()
@@ -189,7 +201,7 @@ def recommend(
     "--seconds",
     default=15.0,
     show_default=True,
-    help="Length, shared by the protocols; warm-up excluded.",
+    help="Length, shared by ensembles and protocols; warm-up excluded.",
 )
 @click.option("--users", default=8, show_default=True, help="Clients that send at the same time.")
 @_protocols
@@ -197,45 +209,27 @@ def recommend(
 def loadtest(
     repository: Path, seconds: float, users: int, protocols: tuple[str, ...], seed: int
 ) -> None:
-    """Serve REPOSITORY, load it with Locust, and print where the time goes (U, X, M)."""
-    from rich.console import Console
+    """Serve REPOSITORY, load each ensemble with Locust, and print where the time goes (U, X, M)."""
+    from loadtest.printed import print_load
 
-    from loadtest.smoke import smoke_test
-    from loadtest.tables import budget_table, load_table
-    from serving.temporary import temporary_server
-
-    with temporary_server(repository) as server:
-        result = smoke_test(
-            server.ports, repository, seconds=seconds, users=users, protocols=protocols, seed=seed
-        )
-    console = Console()
-    console.print(load_table(result))
-    for load in result.protocols:
-        console.print(budget_table(load.budget, f"{load.protocol}: P = f(U, X, M)"))
-    for load in result.protocols:
-        click.echo(f"{load.protocol}: {load.budget.line()}")
-    if result.errors:
+    if not print_load(repository, seconds=seconds, users=users, protocols=protocols, seed=seed):
         raise click.exceptions.Exit(1)
 
 
 @cli.command()
 @_repository
 @click.option("--count", default=2000, show_default=True, help="Requests, one at a time.")
+@click.option(
+    "--image",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Picture to send to `recommend_visual`; default: a sample of the release.",
+)
 @_protocols
-def latency(repository: Path, count: int, protocols: tuple[str, ...]) -> None:
-    """Serve REPOSITORY and time single requests, one after the other."""
-    from rich.console import Console
+def latency(repository: Path, count: int, image: Path | None, protocols: tuple[str, ...]) -> None:
+    """Serve REPOSITORY, time single requests, and print how much of them each step takes."""
+    from loadtest.printed import print_latency
 
-    from loadtest.latency import one_at_a_time
-    from loadtest.tables import latency_table
-    from loadtest.traffic import Protocol
-    from serving.temporary import temporary_server
-
-    with temporary_server(repository) as server:
-        found = one_at_a_time(
-            server.ports, repository, count=count, protocols=[Protocol(p) for p in protocols]
-        )
-    Console().print(latency_table(found))
+    print_latency(repository, count=count, protocols=protocols, image=image)
 
 
 @cli.command()
@@ -253,14 +247,15 @@ def inspect(repository: Path, *, raw: bool) -> None:
 def render(check: bool) -> None:
     """Write model_repository/*/config.pbtxt from the pipelines in ensembles/."""
     from ensembles.profiles import Knobs
-    from ensembles.recommend import RECOMMEND
+    from ensembles.recommend import chains
     from ensembles.render import stale_configs, write_configs
 
     folder = Path(__file__).parent / "model_repository"
+    pipelines = chains(lookup=False, visual=True)
     if not check:
-        write_configs(folder, RECOMMEND, 1, Knobs())
+        write_configs(folder, pipelines, 1, Knobs())
         return
-    stale = stale_configs(folder, RECOMMEND, 1, Knobs())
+    stale = stale_configs(folder, pipelines, 1, Knobs())
     for path in stale:
         click.echo(f"{path} differs from what ensembles/ renders; run `make render`", err=True)
     if stale:

@@ -28,6 +28,9 @@ _TOOLS = (
     "implicit",
     "duckdb",
     "nvidia-pytriton",
+    "nvidia-dali-cuda120",
+    "timm",
+    "faiss-cpu",
 )
 
 
@@ -76,11 +79,14 @@ def _print_tables(figures: Mapping[str, Any]) -> None:
 
     from builders.compress.result import ChainResult
     from builders.compress.result_table import result_table
+    from builders.evaluation.cold_start_table import ColdStart, render_cold_start
     from builders.evaluation.quality_rows import render, rows_of
 
     console = Console()
     console.print(result_table(ChainResult.from_json(figures["compress"])))
     console.print(render(rows_of(figures["evaluate"]["rows"])))
+    if "cold_start" in figures["evaluate"]:
+        console.print(render_cold_start(ColdStart.from_json(figures["evaluate"]["cold_start"])))
 
 
 def _write_report(

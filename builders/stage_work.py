@@ -22,6 +22,8 @@ _GPU = "gpu"
 _UNCOMPRESSED = "uncompressed.onnx"
 _FACTORS = "factors.npz"
 _LSTM = "lstm"
+_PARTS = "item_parts.safetensors"
+"""What the item table of a fused ranker is the sum of."""
 
 
 def dataset(c: Context) -> str:
@@ -47,19 +49,43 @@ def retrieval(c: Context) -> str:
     return "validation recall " + ", ".join(f"@{n} {share:.3f}" for n, share in recall.items())
 
 
+def visual(c: Context) -> str:
+    """Pictures of the items: found or drawn, encoded, indexed."""
+    from builders.dataset.dataset import Dataset
+    from builders.visual.encoder import build_encoder
+    from builders.visual.index import write_index
+    from builders.visual.pictures import find_pictures
+    from builders.visual.shown import COVERS, write_shown
+
+    if not c.settings.has_pictures:
+        return "no pictures"
+    data = Dataset.load(c.inputs["dataset"])
+    pictures = find_pictures(data, c.settings, c.out / COVERS, c.log)
+    found = build_encoder(pictures, c.settings, c.out, c.work, c.log)
+    indexed = write_index(found.vectors, c.settings.visual.index, c.out)
+    write_shown(data, pictures, found.vectors, c.out)
+    _write(c.out / FIGURES, found.to_json())
+    return f"{found.summary()}; {indexed:,} items in the index"
+
+
 def train(c: Context) -> str:
     """The ranker: sequence model, then the hybrid head."""
     from builders.dataset.dataset import Dataset
     from builders.ranker.train_ranker import train_lstm, train_ranker
-    from builders.ranker.weights import save_ranker
+    from builders.ranker.weights import save_ranker, write_tensors
+    from builders.visual.index import VECTORS
 
     data = Dataset.load(c.inputs["dataset"])
     tables = c.inputs["retrieval"] / "tables"
-    trained = train_ranker(data, c.settings, tables, c.work, c.log)
+    pictures = c.inputs["visual"] / VECTORS if "visual" in c.inputs else None
+    trained = train_ranker(data, c.settings, tables, c.work, c.log, pictures)
     save_ranker(trained.saved, c.out)
+    if trained.parts:
+        write_tensors(trained.parts, c.out / _PARTS)
     if c.settings.train.lstm_baseline:
         (c.out / _LSTM).mkdir()
-        save_ranker(train_lstm(data, c.settings, tables, c.work, c.log), c.out / _LSTM)
+        lstm = train_lstm(data, c.settings, tables, c.work, c.log, pictures)
+        save_ranker(lstm, c.out / _LSTM)
     figures = {"epochs": trained.sequence.epochs, "minutes": trained.sequence.minutes}
     _write(c.out / FIGURES, figures)
     return f"{trained.sequence.epochs} epochs in {trained.sequence.minutes:.1f} min"
@@ -111,14 +137,15 @@ def export(c: Context) -> str:
 
 
 def evaluate(c: Context) -> str:
-    """The quality table, and what compression did on the test split."""
+    """The quality table, what compression did on the test split, and the cold-start table."""
     from builders.compress.saved import load_model
     from builders.compress.served_quality import held_out_change, scorer_of
     from builders.dataset.dataset import Dataset
+    from builders.evaluation.cold_start import ColdSubject, cold_start
     from builders.evaluation.quality import Subject, quality_table
     from builders.evaluation.quality_rows import write_quality
     from builders.export.torch2onnx import MODEL
-    from builders.ranker.weights import load_ranker
+    from builders.ranker.weights import load_ranker, tensors
     from builders.retrieval.collaborative import Factors
     from builders.retrieval.feature_step import open_feature_step
 
@@ -138,7 +165,10 @@ def evaluate(c: Context) -> str:
     )
     rows = quality_table(subject)
     change = held_out_change(subject, before, after)
-    write_quality(rows, c.out / FIGURES, change)
+    parts = tensors(weights / _PARTS) if (weights / _PARTS).is_file() else {}
+    known = {str(name): parts[name] for name in c.settings.ranker.fuse}
+    cold = cold_start(ColdSubject(subject.dataset, c.settings, subject.ranker, subject.step, known))
+    write_quality(rows, c.out / FIGURES, change, cold)
     return f"test NDCG@10 {rows[-1].test.ndcg10:.4f} end to end, the rest in the table below"
 
 
@@ -149,18 +179,19 @@ def served_check(c: Context) -> str:
     from builders.dataset.dataset import Dataset
     from builders.export.torch2onnx import MODEL
     from builders.publish.offline import OfflinePipeline
-    from builders.publish.release import RankerFiles, assemble
+    from builders.publish.release import assemble
     from builders.publish.served_check import served_check
+    from builders.publish.step_files import RankerFiles, VisualFiles
 
     data = Dataset.load(c.inputs["dataset"])
     repository = c.out / REPOSITORY
     compressed = c.inputs["compress"]
     files = RankerFiles(compressed, c.inputs["export"] / _GPU, c.inputs["train"])
-    assemble(repository, c.settings, data, c.inputs["retrieval"] / "tables", files)
+    visual = VisualFiles(c.inputs["visual"]) if c.settings.has_pictures else None
+    assemble(repository, c.settings, data, c.inputs["retrieval"] / "tables", files, visual)
     score = offline_scorer(load_model(compressed), compressed / MODEL)
-    limits = c.settings.export
     offline = OfflinePipeline(repository, score, data)
-    found = served_check(repository, data, offline, limits.tolerance, limits.check_users)
+    found = served_check(repository, data, offline, c.settings)
     _write(c.out / FIGURES, found.figures())
     return found.summary()
 

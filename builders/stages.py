@@ -59,6 +59,7 @@ class Stage:
         code: source files (``*`` allowed) and folders, relative to the project, whose content
             changes it.
         fingerprint: hash of outside data, computed at every build.
+        needs_too: further stages that it needs under these settings, as ``needs``.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Stage:
     sections: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
     fingerprint: Callable[[Settings], str] = field(default=lambda _: "")
+    needs_too: Callable[[Settings], tuple[str, ...]] = field(default=lambda _: ())
 
 
 def run_stages(
@@ -80,13 +82,14 @@ def run_stages(
     keys: dict[str, str] = {}
     outputs: dict[str, Path] = {}
     for number, stage in enumerate(stages, 1):
-        for need in stage.needs:
+        needs = (*stage.needs, *stage.needs_too(settings))
+        for need in needs:
             if need not in keys:
                 raise BuildError(
                     f"stage {stage.name!r} needs {need!r}, which does not come before it."
                     f"{did_you_mean(need, keys)}"
                 )
-        keys[stage.name] = _key(stage, settings, [keys[n] for n in stage.needs])
+        keys[stage.name] = _key(stage, settings, [keys[n] for n in needs])
         out = folder / f"{stage.name}-{keys[stage.name][:16]}"
         outputs[stage.name] = out
         title = f"[{number}/{len(stages)}] {stage.name}"
@@ -95,7 +98,7 @@ def run_stages(
             log(f"{title}: unchanged ({_summary(out)})")
             continue
         log(f"{title} ...")
-        inputs = {n: outputs[n] for n in stage.needs}
+        inputs = {n: outputs[n] for n in needs}
         started = time.monotonic()
         summary = _run(stage, settings, inputs, out, log)
         log(f"{title}: {summary} ({time.monotonic() - started:.1f} s)")

@@ -63,6 +63,8 @@ class Limits:
     id_bytes: int = 256
     candidates: int = 5000
     recent: int = 1000
+    image_bytes: int = 10_000_000
+    image_pixels: int = 50_000_000
 
 
 LIMITS = Limits()
@@ -81,12 +83,17 @@ USER_ID = TensorSpec("user_id", DataType.BYTES, (1,))
 K = TensorSpec("k", DataType.INT32, (1,), optional=True)
 CANDIDATES = TensorSpec("candidates", DataType.BYTES, (-1,), optional=True)
 RECENT = TensorSpec("recent", DataType.BYTES, (-1,), optional=True)
+IMAGE = TensorSpec("image", DataType.UINT8, (-1,))
 ITEM_ID = TensorSpec("item_id", DataType.BYTES, (-1,))
 SCORE = TensorSpec("score", DataType.FP32, (-1,))
 
 # Between the steps: few tensors, item numbers instead of ids, padded to the release's lengths.
-CANDIDATE_FEATURES_WIDTH = 5
-"""Packed per candidate: neighbour score, factor score, popularity, recency, category match."""
+HEAD_FEATURES = 5
+"""What the ranker's head reads of them: neighbour score, factor score, popularity, recency,
+category match."""
+CANDIDATE_FEATURES_WIDTH = HEAD_FEATURES + 2
+"""Packed per candidate; the last two are for a request with a picture, and zero without: how much
+the candidate looks like it times the weight of the picture, and that weight, from 0 to 1."""
 
 HISTORY = TensorSpec("history", DataType.INT32, (-1,))
 CANDIDATE = TensorSpec("candidate", DataType.INT32, (-1,))
@@ -98,3 +105,7 @@ LOGIT = TensorSpec("logit", DataType.FP32, (-1,))
 # Rows of an item table that has outgrown the ranker's graph: [history or candidates, width].
 HISTORY_VECTOR = TensorSpec("history_vector", DataType.FP32, (-1, -1), optional=True)
 CANDIDATE_VECTOR = TensorSpec("candidate_vector", DataType.FP32, (-1, -1), optional=True)
+
+# Of a picture: normalised colours [channel, row, column], and its vector, of length 1.
+PIXELS = TensorSpec("pixels", DataType.FP32, (3, -1, -1))
+VISUAL_VECTOR = TensorSpec("visual_vector", DataType.FP32, (-1,))

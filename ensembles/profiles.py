@@ -33,6 +33,9 @@ class Knobs:
         vector_width: of the item table where the features step looks its rows up; an engine is
             warmed up with it.
         state: URL of the user state, ``lmdb://`` and a folder; relative to the repository.
+        image_size: rows and columns of a picture, that an engine is warmed up with.
+        visual_weight: what a request's picture counts against the user's history, 0 to 1.
+        visual_candidates: items that look like it and join the candidates.
     """
 
     instances: int = 2
@@ -44,15 +47,23 @@ class Knobs:
     candidates: int = 200
     vector_width: int = 0
     state: str = "lmdb://../state"
+    image_size: int = 224
+    visual_weight: float = 0.5
+    visual_candidates: int = 100
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_batch <= MAX_BATCH:
             raise ContractError(f"max_batch is 1 to {MAX_BATCH}; got {self.max_batch}")
+        if not 0 <= self.visual_weight <= 1:
+            raise ContractError(f"visual_weight is 0 to 1; got {self.visual_weight}")
 
 
 @dataclass(frozen=True)
 class Profile:
     """A backend for each step.
+
+    Attributes:
+        on_gpu: steps whose instances are given a GPU.
 
     Raises:
         ContractError: when asked for a step that the profile does not place.
@@ -60,6 +71,7 @@ class Profile:
 
     name: str
     backends: dict[str, Backend]
+    on_gpu: frozenset[str] = frozenset()
 
     def backend(self, step: str) -> Backend:
         """Backend of one step."""
@@ -68,12 +80,14 @@ class Profile:
         return self.backends[step]
 
 
-CPU = Profile(
-    "cpu",
-    {"features": Backend.PYTHON, "ranker": Backend.PYTHON, "policy": Backend.PYTHON},
-)
+_STEPS = ("preprocess", "image_encoder", "features", "ranker", "policy")
+_ENGINES = dict.fromkeys(("image_encoder", "ranker"), Backend.TENSORRT)
+
+CPU = Profile("cpu", dict.fromkeys(_STEPS, Backend.PYTHON))
 GPU = Profile(
     "gpu",
-    {"features": Backend.PYTHON, "ranker": Backend.TENSORRT, "policy": Backend.PYTHON},
+    {**CPU.backends, **_ENGINES},
+    # Pictures are decoded there.
+    on_gpu=frozenset({"preprocess", *_ENGINES}),
 )
 PROFILES = {p.name: p for p in (CPU, GPU)}

@@ -1,7 +1,11 @@
-"""The chain ``recommend``: features → ranker → policy, in two forms.
+"""The chains, in the forms that a release may need.
 
-They differ in where the ranker's item table lies. What a request and a response look like, and
-what each step declares, is the same in both, so that releases of both can be loaded together.
+    recommend          features → ranker → policy
+    recommend_visual   preprocess → image_encoder → features → ranker → policy
+    encode_image       preprocess → image_encoder
+
+What a request and a response look like, and what each step declares, is the same in every form,
+so that releases of all forms can be loaded together.
 """
 
 from __future__ import annotations
@@ -12,11 +16,22 @@ from ensembles import contracts as c
 from ensembles.pipeline import Pipeline, Step
 
 _VECTORS = (c.HISTORY_VECTOR, c.CANDIDATE_VECTOR)
+_REQUEST = (c.USER_ID, c.K, c.CANDIDATES, c.RECENT)
+_RESPONSE = (c.ITEM_ID, c.SCORE)
+_QUERY = replace(c.VISUAL_VECTOR, optional=True)
+# The step does not read it; but without it a request that lacks the picture would reach no step
+# that can say so.
+_ASKING = replace(c.USER_ID, optional=True)
 
+PREPROCESS = Step(
+    name="preprocess", inputs=(c.IMAGE,), outputs=(c.PIXELS,), spare_inputs=(_ASKING,)
+)
+IMAGE_ENCODER = Step(name="image_encoder", inputs=(c.PIXELS,), outputs=(c.VISUAL_VECTOR,))
 FEATURES = Step(
     name="features",
-    inputs=(c.USER_ID, c.K, c.CANDIDATES, c.RECENT),
+    inputs=_REQUEST,
     outputs=(c.HISTORY, c.CANDIDATE, c.CANDIDATE_FEATURES, c.CANDIDATE_FLAGS, c.TOP_K),
+    spare_inputs=(_QUERY,),
     spare_outputs=_VECTORS,
 )
 RANKER = Step(
@@ -28,22 +43,58 @@ RANKER = Step(
 POLICY = Step(
     name="policy",
     inputs=(c.LOGIT, c.CANDIDATE, c.CANDIDATE_FLAGS, c.TOP_K),
-    outputs=(c.ITEM_ID, c.SCORE),
+    outputs=_RESPONSE,
 )
 RECOMMEND = Pipeline(
-    name="recommend",
-    inputs=(c.USER_ID, c.K, c.CANDIDATES, c.RECENT),
-    outputs=(c.ITEM_ID, c.SCORE),
-    steps=(FEATURES, RANKER, POLICY),
+    name="recommend", inputs=_REQUEST, outputs=_RESPONSE, steps=(FEATURES, RANKER, POLICY)
 )
 """The ranker's graph holds its item table."""
 
-RECOMMEND_LOOKUP = replace(
-    RECOMMEND,
+RECOMMEND_VISUAL = Pipeline(
+    name="recommend_visual",
+    inputs=(*_REQUEST, c.IMAGE),
+    outputs=_RESPONSE,
     steps=(
-        replace(FEATURES, outputs=(*FEATURES.outputs, *_VECTORS), spare_outputs=()),
-        replace(RANKER, inputs=(*RANKER.inputs, *_VECTORS), spare_inputs=()),
+        replace(PREPROCESS, inputs=(c.IMAGE, _ASKING), spare_inputs=()),
+        IMAGE_ENCODER,
+        replace(FEATURES, inputs=(*_REQUEST, _QUERY), spare_inputs=()),
+        RANKER,
         POLICY,
     ),
 )
-"""The features step looks rows of the item table up and hands them to the ranker."""
+"""The request carries a picture, too."""
+
+ENCODE_IMAGE = Pipeline(
+    name="encode_image",
+    inputs=(c.IMAGE,),
+    outputs=(c.VISUAL_VECTOR,),
+    steps=(PREPROCESS, IMAGE_ENCODER),
+)
+"""The vector of a picture: of a new listing, or to compare with what was computed offline."""
+
+
+def looked_up(pipeline: Pipeline) -> Pipeline:
+    """The form in which the features step looks rows of the item table up for the ranker."""
+    steps = {
+        FEATURES.name: lambda s: replace(s, outputs=(*s.outputs, *_VECTORS), spare_outputs=()),
+        RANKER.name: lambda s: replace(s, inputs=(*s.inputs, *_VECTORS), spare_inputs=()),
+    }
+    return replace(
+        pipeline, steps=tuple(steps.get(s.name, lambda same: same)(s) for s in pipeline.steps)
+    )
+
+
+def chains(*, lookup: bool, visual: bool) -> tuple[Pipeline, ...]:
+    """The ensembles of a release; ``recommend`` comes last, and with it the release is current.
+
+    Args:
+        lookup: the item table has outgrown the ranker's graph.
+        visual: the release encodes pictures.
+    """
+    found = (ENCODE_IMAGE, RECOMMEND_VISUAL, RECOMMEND) if visual else (RECOMMEND,)
+    return tuple(looked_up(p) for p in found) if lookup else found
+
+
+def step_names(pipelines: tuple[Pipeline, ...]) -> list[str]:
+    """Every step of some ensembles once, in the order of the request path."""
+    return list(dict.fromkeys(step.name for p in pipelines for step in p.steps))

@@ -7,6 +7,7 @@ where ``tritonserver --model-config-name NAME`` finds them.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from ensembles.contracts import (
     HISTORY,
     HISTORY_VECTOR,
     LIMITS,
+    PIXELS,
     DataType,
     TensorSpec,
     candidate_counts,
@@ -22,7 +24,7 @@ from ensembles.contracts import (
 from ensembles.errors import MissingExtra
 from ensembles.pipeline import Pipeline, Step
 from ensembles.profiles import CPU, GPU, Backend, Knobs, Profile
-from ensembles.recommend import RANKER
+from ensembles.recommend import FEATURES, IMAGE_ENCODER, PREPROCESS, RANKER
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
@@ -33,19 +35,27 @@ _TRITON_TYPES = {
 }
 _WARM_UP_TEXT = struct.pack("<I", 7).decode() + "warm-up"
 """One BYTES element as Triton reads it from a file: its length, then its content."""
+_BY_SIZE = (RANKER.name, IMAGE_ENCODER.name)
+_WARM_UP_ALONE = (PREPROCESS.name, IMAGE_ENCODER.name)
+"""On the processor these steps warm themselves up: what fits them is a release's own."""
 _HEADER = "# Rendered by ensembles/render.py (make render); do not edit by hand.\n"
 
 
-def render_pipeline(pipeline: Pipeline, release: int, knobs: Knobs) -> dict[Path, str]:
-    """Every configuration file of a repository, by its path relative to the repository."""
-    files = {Path(pipeline.name, "config.pbtxt"): _text(_ensemble(pipeline, release, knobs))}
-    for step in pipeline.steps:
+def render(pipelines: Sequence[Pipeline], release: int, knobs: Knobs) -> dict[Path, str]:
+    """Every configuration file of a repository, by its path relative to the repository.
+
+    The ensembles come last, in the order of ``pipelines``.
+    """
+    files: dict[Path, str] = {}
+    for step in (step for pipeline in pipelines for step in pipeline.steps):
         files[Path(step.name, "config.pbtxt")] = _text(_step(step, CPU, knobs))
-        if GPU.backend(step.name) != CPU.backend(step.name):
+        if step.name in GPU.on_gpu:
             files[Path(step.name, "configs", f"{GPU.name}.pbtxt")] = _text(_step(step, GPU, knobs))
         for t in step.inputs:
             if t.datatype == DataType.BYTES and not t.optional:
                 files[Path(step.name, "warmup", t.name)] = _WARM_UP_TEXT
+    for pipeline in pipelines:
+        files[Path(pipeline.name, "config.pbtxt")] = _text(_ensemble(pipeline, release, knobs))
     return files
 
 
@@ -109,12 +119,13 @@ def _step(step: Step, profile: Profile, knobs: Knobs) -> pb.ModelConfig:
     _add_tensors(config, inputs, outputs)
     if backend == Backend.PYTHON:
         _batch_ragged(config)
-    on_gpu = backend == Backend.TENSORRT
+    on_gpu, engine = step.name in profile.on_gpu, backend == Backend.TENSORRT
     config.instance_group.add(
-        count=1 if on_gpu else knobs.instances, kind="KIND_GPU" if on_gpu else "KIND_CPU"
+        count=1 if engine else knobs.instances, kind="KIND_GPU" if on_gpu else "KIND_CPU"
     )
-    if on_gpu:  # The engine has an optimisation profile for each count; Triton takes the first
-        # only, if it is not told of the others.
+    if engine and step.name == RANKER.name:
+        # The engine has an optimisation profile for each count; Triton takes the first only, if
+        # it is not told of the others.
         profiles = len(candidate_counts(knobs.candidates))
         config.instance_group[0].profile.extend(str(n) for n in range(profiles))
     queue = config.dynamic_batching.default_queue_policy
@@ -123,7 +134,8 @@ def _step(step: Step, profile: Profile, knobs: Knobs) -> pb.ModelConfig:
     queue.timeout_action = queue.REJECT
     for key, value in _parameters(step, backend, knobs).items():
         config.parameters[key].string_value = value
-    _warm_up(config, step, inputs, knobs)
+    if step.name not in _WARM_UP_ALONE or engine:
+        _warm_up(config, step, inputs, knobs)
     return config
 
 
@@ -132,21 +144,20 @@ def _warm_up(
 ) -> None:
     """Hold readiness back until every instance has run: the first run takes tens of milliseconds.
 
-    The ranker runs once with 1, 2, 4, ... and the most rows; the other steps do nothing by size.
+    Ranker and image encoder run once with 1, 2, 4, ... and the most rows; the other steps do
+    nothing by size.
     On the processor the samples fit every release: loading a new one warms up the old one again
     by the new configuration, and tritonserver 2.51 crashes when a sample fails then.
     """
     sizes = [1]
-    while step.name == RANKER.name and sizes[-1] < knobs.max_batch:
+    while step.name in _BY_SIZE and sizes[-1] < knobs.max_batch:
         sizes.append(min(2 * sizes[-1], knobs.max_batch))
     for rows in sizes:
         sample = config.model_warmup.add(name=f"{rows} rows", batch_size=rows)
         for t in inputs:
             if t.optional:
                 continue
-            of_history = t.name in (HISTORY.name, HISTORY_VECTOR.name)
-            length = knobs.history if of_history else knobs.candidates
-            free = iter((length, knobs.vector_width))
+            free = iter(_lengths(t, knobs))
             tensor = sample.inputs[t.name]
             tensor.data_type = _TRITON_TYPES[t.datatype]
             tensor.dims.extend(next(free) if d == -1 else d for d in t.shape)
@@ -154,6 +165,14 @@ def _warm_up(
                 tensor.input_data_file = t.name
             else:
                 tensor.zero_data = True
+
+
+def _lengths(tensor: TensorSpec, knobs: Knobs) -> tuple[int, ...]:
+    """What stands for the free lengths of a tensor, in order."""
+    if tensor.name == PIXELS.name:
+        return knobs.image_size, knobs.image_size
+    of_history = tensor.name in (HISTORY.name, HISTORY_VECTOR.name)
+    return knobs.history if of_history else knobs.candidates, knobs.vector_width
 
 
 def _batch_ragged(config: pb.ModelConfig) -> None:
@@ -164,7 +183,9 @@ def _batch_ragged(config: pb.ModelConfig) -> None:
 
 def _parameters(step: Step, backend: Backend, knobs: Knobs) -> dict[str, str]:
     """Settings that a Python step reads when it starts, as strings."""
-    if step.name == "features":
+    if step.name == PREPROCESS.name:
+        return {"image_bytes": str(LIMITS.image_bytes), "image_pixels": str(LIMITS.image_pixels)}
+    if step.name == FEATURES.name:
         return {
             "k_default": str(LIMITS.k_default),
             "k_max": str(LIMITS.k_max),
@@ -172,24 +193,30 @@ def _parameters(step: Step, backend: Backend, knobs: Knobs) -> dict[str, str]:
             "candidates": str(LIMITS.candidates),
             "recent": str(LIMITS.recent),
             "state": knobs.state,
+            "visual_weight": str(knobs.visual_weight),
+            "visual_candidates": str(knobs.visual_candidates),
         }
-    if step.name == "ranker" and backend == Backend.PYTHON:
+    if step.name in _BY_SIZE and backend == Backend.PYTHON:
         return {"threads": str(knobs.ranker_threads)}
     return {}
 
 
-def write_configs(repository: Path, pipeline: Pipeline, release: int, knobs: Knobs) -> None:
-    """Write every configuration file of ``pipeline`` below ``repository``."""
-    for path, text in render_pipeline(pipeline, release, knobs).items():
+def write_configs(
+    repository: Path, pipelines: Sequence[Pipeline], release: int, knobs: Knobs
+) -> None:
+    """Write every configuration file of ``pipelines`` below ``repository``."""
+    for path, text in render(pipelines, release, knobs).items():
         (repository / path).parent.mkdir(parents=True, exist_ok=True)
         (repository / path).write_text(text, encoding="utf-8")
 
 
-def stale_configs(repository: Path, pipeline: Pipeline, release: int, knobs: Knobs) -> list[Path]:
+def stale_configs(
+    repository: Path, pipelines: Sequence[Pipeline], release: int, knobs: Knobs
+) -> list[Path]:
     """Configuration files below ``repository`` that are missing or not as rendered."""
     return [
         repository / path
-        for path, text in render_pipeline(pipeline, release, knobs).items()
+        for path, text in render(pipelines, release, knobs).items()
         if not (repository / path).is_file()
         or (repository / path).read_text(encoding="utf-8") != text
     ]

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.users import (  # first of all: it makes the standard library cooperative
-    ANSWERED,
     PROBE,
     REQUEST_SECONDS,
     BinaryHttpUser,
@@ -30,7 +29,7 @@ from ensembles.errors import LoadTestError
 from loadtest.percentiles import Latency
 from loadtest.plan import Observed, Plan
 from loadtest.step_statistics import read_snapshot
-from loadtest.traffic import Protocol, holdout_users
+from loadtest.traffic import Protocol
 
 
 class Recorder:
@@ -64,7 +63,7 @@ def run(plan: Plan, stop: Event) -> Observed:
         LoadTestError: it was stopped early, nothing was answered, or the release names no users.
     """
     user: type[PreparedUser] = GrpcUser if plan.protocol is Protocol.GRPC else BinaryHttpUser
-    user.ready(plan.host, plan.port, holdout_users(Path(plan.repository)), plan.seed)
+    user.ready(plan.host, plan.port, Path(plan.repository), plan.ensemble, plan.seed)
     recorder = Recorder()
     environment = Environment(user_classes=[user], stop_timeout=2 * REQUEST_SECONDS)
     events: Any = environment.events
@@ -88,15 +87,15 @@ def _observe(plan: Plan, recorder: Recorder, stop: Event) -> Observed:
     seconds = time.perf_counter() - start
     if stop.is_set():
         raise LoadTestError("the load test was stopped before its time was over")
-    if not recorder.latencies_ms[ANSWERED]:
+    if not recorder.latencies_ms[plan.ensemble]:
         worst = recorder.errors.most_common(1)
         raise LoadTestError(
-            f"no request was answered in {seconds:.1f} s over {plan.protocol}; "
+            f"no request was answered by {plan.ensemble} in {seconds:.1f} s over {plan.protocol}; "
             f"most frequent error: {worst[0][0] if worst else 'none, nothing came back'}"
         )
     return Observed(
         seconds=seconds,
-        answered=Latency.of(recorder.latencies_ms[ANSWERED]),
+        answered=Latency.of(recorder.latencies_ms[plan.ensemble]),
         round_trip=Latency.of(recorder.latencies_ms[PROBE]),
         errors=dict(recorder.errors.most_common()),
         generator_share=(time.process_time() - busy) / seconds,

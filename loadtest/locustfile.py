@@ -4,6 +4,7 @@ MILLIRANK_REPOSITORY=build/movielens/repository \
     locust -f loadtest/locustfile.py GrpcUser --host grpc://127.0.0.1:8001
 
 ``BinaryHttpUser`` wants ``--host http://127.0.0.1:8000``. Name one of the two classes.
+MILLIRANK_ENSEMBLE=recommend_visual sends pictures, too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 from locust import events
 
 from ensembles.errors import LoadTestError
-from loadtest.traffic import holdout_users
+from ensembles.recommend import RECOMMEND
 from loadtest.users import BinaryHttpUser, GrpcUser
 
 __all__ = ["BinaryHttpUser", "GrpcUser"]
@@ -32,4 +33,5 @@ def prepare(environment: Any, **_: Any) -> None:
             "set MILLIRANK_REPOSITORY, name GrpcUser or BinaryHttpUser, and give --host with a port"
         )
     (user,) = environment.user_classes
-    user.ready(address.hostname, address.port, holdout_users(Path(repository)), seed=42)
+    ensemble = os.environ.get("MILLIRANK_ENSEMBLE", RECOMMEND.name)
+    user.ready(address.hostname, address.port, Path(repository), ensemble, seed=42)

@@ -14,12 +14,13 @@ from loadtest.traffic import Protocol
 
 @dataclass(frozen=True)
 class Plan:
-    """A closed loop: so many users over one protocol, each asking again once answered.
+    """A closed loop: so many users of an ensemble over a protocol, each asking again once answered.
 
     Raises:
         LoadTestError: a number is out of range.
     """
 
+    ensemble: str
     protocol: Protocol
     host: str
     http_port: int

@@ -15,7 +15,7 @@ from loadtest.budget import Budget
 from loadtest.percentiles import Latency
 from loadtest.plan import Observed, Plan
 from loadtest.step_statistics import chain_times, read_chain
-from loadtest.traffic import Protocol, holdout_users
+from loadtest.traffic import Protocol, holdout_users, offered
 from serving.ports import Ports
 
 WARM_UP_SECONDS = 1.0
@@ -30,7 +30,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class ProtocolLoad:
-    """Figures of one protocol, warm-up left out.
+    """Figures of one ensemble over one protocol, warm-up left out.
 
     Attributes:
         seconds: length of the measured window.
@@ -39,12 +39,18 @@ class ProtocolLoad:
         generator_share: processor time of the load process, as a share of one core.
     """
 
+    ensemble: str
     protocol: Protocol
     seconds: float
     latency: Latency
     errors: dict[str, int]
     generator_share: float
     budget: Budget
+
+    @property
+    def name(self) -> str:
+        """The ensemble and the protocol."""
+        return f"{self.ensemble} {self.protocol}"
 
     @property
     def requests_per_second(self) -> float:
@@ -69,16 +75,16 @@ class ProtocolLoad:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What a load test found, protocol by protocol."""
+    """What a load test found, one ensemble and protocol after the other."""
 
     users: int
     seed: int
-    protocols: tuple[ProtocolLoad, ...]
+    loads: tuple[ProtocolLoad, ...]
 
     @property
     def errors(self) -> int:
-        """Requests that got no answer, all protocols together."""
-        return sum(load.failed for load in self.protocols)
+        """Requests that got no answer, all together."""
+        return sum(load.failed for load in self.loads)
 
 
 def smoke_test(
@@ -91,13 +97,15 @@ def smoke_test(
     protocols: Sequence[str] = ("grpc", "http"),
     seed: int = 42,
 ) -> LoadResult:
-    """Load a running server with users of its release, one protocol after the other.
+    """Load a running server with users of its release, one ensemble and protocol after the other.
+
+    ``recommend_visual`` gets its share where the release takes pictures.
 
     Args:
         ports: where the server listens.
-        repository: the model repository that it serves; its users are drawn from it.
-        seconds: measured time, shared equally by the protocols; a second of warm-up and some
-            two of starting a process come on top for each.
+        repository: the model repository that it serves; users and pictures are drawn from it.
+        seconds: measured time, shared equally by all; a second of warm-up and some two of
+            starting a process come on top for each.
         users: how many ask at the same time.
         seed: the same seed sends the same requests.
 
@@ -111,28 +119,31 @@ def smoke_test(
     if not protocols or not set(protocols) <= known:
         raise LoadTestError(f"protocols are one or more of {sorted(known)}; got {protocols!r}")
     holdout_users(repository)  # fails here, and not in another process, when there are none
-    steps = read_chain(host, ports.http)
+    asked = [(ensemble, Protocol(p)) for ensemble in offered(repository) for p in protocols]
+    steps = {ensemble: read_chain(host, ports.http, ensemble) for ensemble, _ in asked}
     plans = [
         Plan(
-            protocol=Protocol(protocol),
+            ensemble=ensemble,
+            protocol=protocol,
             host=host,
             http_port=ports.http,
             grpc_port=ports.grpc,
             repository=str(repository.resolve()),
             users=users,
-            seconds=seconds / len(protocols),
+            seconds=seconds / len(asked),
             warm_up_seconds=WARM_UP_SECONDS,
             seed=seed,
         )
-        for protocol in protocols
+        for ensemble, protocol in asked
     ]
-    return LoadResult(users, seed, tuple(_load(plan, steps) for plan in plans))
+    return LoadResult(users, seed, tuple(_load(plan, steps[plan.ensemble]) for plan in plans))
 
 
 def _load(plan: Plan, steps: tuple[str, ...]) -> ProtocolLoad:
     observed = _in_own_process(plan)
-    chain = chain_times(observed.before, observed.after, steps)
+    chain = chain_times(observed.before, observed.after, steps, plan.ensemble)
     return ProtocolLoad(
+        ensemble=plan.ensemble,
         protocol=plan.protocol,
         seconds=observed.seconds,
         latency=observed.answered,

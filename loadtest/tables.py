@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from loadtest.budget import REFERENCE_MS, Budget, Part, reference_share
+from loadtest.latency import SingleRequests
 from loadtest.percentiles import Latency
-from loadtest.smoke import LoadResult
-from loadtest.traffic import Protocol
+from loadtest.smoke import LoadResult, ProtocolLoad
 
 _WHAT = {
     Part.U: "request handling",
@@ -20,48 +21,63 @@ _WHAT = {
 
 
 def load_table(result: LoadResult) -> Table:
-    """Figures by protocol, and what the load process itself could have made."""
+    """Figures of each ensemble and protocol, and what the load process itself could have made."""
     table = _table(
         f"Load: {result.users} users, closed loop",
-        "requests/s",
+        "req/s",
         "p50 ms",
         "p95 ms",
         "p99 ms",
         "errors",
         "generator max/s",
     )
-    for load in result.protocols:
+    for load in result.loads:
         bound = " (limit)" if load.generator_bound else ""
         table.add_row(
-            load.protocol.value,
+            load.name,
             f"{load.requests_per_second:,.0f}",
             *_percentiles(load.latency),
             f"{load.failed:,}",
             f"{load.generator_ceiling:,.0f}{bound}",
         )
-    for load in result.protocols:
-        for message, count in list(load.errors.items())[:3]:
-            table.add_section()
-            table.add_row(load.protocol.value, f"{count:,} x {message}")
+    # Below the table and not in it, where a sentence would take the room of the figures.
+    messages = [
+        f"{load.name}: {count:,} x {message}"
+        for load in result.loads
+        for message, count in list(load.errors.items())[:3]
+    ]
+    table.caption = Text("\n".join(messages))
     return table
 
 
-def latency_table(latencies: Mapping[Protocol, Latency]) -> Table:
-    """One request at a time, by protocol."""
+def latency_table(measured: Sequence[SingleRequests]) -> Table:
+    """One request at a time, a row for each ensemble and protocol."""
     table = _table("One request at a time", "requests", "mean ms", "p50 ms", "p95 ms", "p99 ms")
-    for protocol, latency in latencies.items():
+    for found in measured:
+        latency = found.latency
         table.add_row(
-            protocol.value,
-            f"{latency.count:,}",
-            f"{latency.mean_ms:.2f}",
-            *_percentiles(latency),
+            found.name, f"{latency.count:,}", f"{latency.mean_ms:.2f}", *_percentiles(latency)
         )
     return table
 
 
-def budget_table(budget: Budget, title: str = "P = f(U, X, M)") -> Table:
+def steps_table(found: SingleRequests) -> Table:
+    """How much of one request each step takes; means in ms."""
+    mean_ms = found.latency.mean_ms
+    parts = {step.name: step.busy_ms for step in found.chain.steps}
+    parts |= {"client, network, between steps": found.between_ms, "client's clock": mean_ms}
+    table = _table(f"{found.name}: one request", "ms", "share")
+    for name, ms in parts.items():
+        table.add_row(name, f"{ms:.2f}", f"{ms / mean_ms:.0%}")
+    return table
+
+
+def budget_table(load: ProtocolLoad) -> Table:
     """Every part with what it consists of, beside the reference case; means in ms."""
-    table = _table(title, "ms", "share", "P if halved", "queue", "reference")
+    budget = load.budget
+    table = _table(
+        f"{load.name}: P = f(U, X, M)", "ms", "share", "P if halved", "queue", "reference"
+    )
     for part in Part:
         table.add_row(
             f"{part} {_WHAT[part]}",
@@ -89,6 +105,7 @@ def _table(title: str, *columns: str) -> Table:
     table = Table(
         title=title,
         title_justify="left",
+        caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,

@@ -1,4 +1,4 @@
-"""What the users of a load test send: real users of the release, as bytes made ahead of time.
+"""What the users of a load test send: users and pictures of the release, as bytes made before.
 
 Building a request costs as much as sending it, so it is done before the clock runs.
 """
@@ -13,10 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ensembles.errors import LoadTestError
-from ensembles.recommend import RECOMMEND
+from ensembles.errors import LoadTestError, did_you_mean
+from ensembles.recommend import RECOMMEND, RECOMMEND_VISUAL
 from serving import grpc_wire, http_wire
-from serving.messages import Request, WireTensor, encode
+from serving.messages import Request, WireTensor, encode, ensemble_for
+
+DRAWN = 4096
+"""Requests that are drawn, and then sent over and over."""
+_DRAWN_BYTES = 100_000_000
+"""Fewer are drawn where their pictures would take more memory than this."""
 
 
 class Protocol(StrEnum):
@@ -45,13 +50,7 @@ def holdout_users(repository: Path) -> list[str]:
     Raises:
         LoadTestError: there is no release, its file cannot be read, or it names no user.
     """
-    releases = [p for p in (repository / RECOMMEND.name).glob("*") if p.name.isdigit()]
-    if not releases:
-        raise LoadTestError(
-            f"expected a release in {repository / RECOMMEND.name}, found none; "
-            "build one with: millirank build SETTINGS.toml"
-        )
-    path = max(releases, key=lambda p: int(p.name)) / "holdout.json"
+    path = repository / RECOMMEND.name / str(_newest(repository)) / "holdout.json"
     try:
         users = json.loads(path.read_text(encoding="utf-8"))["users"]
     except (OSError, ValueError, KeyError, TypeError) as e:
@@ -66,22 +65,86 @@ def holdout_users(repository: Path) -> list[str]:
     return users
 
 
-def draw(users: Sequence[str], count: int, seed: int) -> list[str]:
-    """``count`` of ``users``, uniformly with replacement; the same for the same ``seed``."""
-    picks = np.random.default_rng(seed).integers(len(users), size=count)
-    return [users[i] for i in picks]
+def sample_pictures(repository: Path) -> list[bytes]:
+    """Encoded pictures of the newest release's catalogue, by file name; none if it takes none.
+
+    Raises:
+        LoadTestError: there is no release, or it takes pictures and has none to send.
+    """
+    folder = repository / RECOMMEND_VISUAL.name / str(_newest(repository))
+    if not folder.is_dir():
+        return []
+    try:
+        found = [file.read_bytes() for file in sorted((folder / "samples").iterdir())]
+    except OSError as e:
+        raise LoadTestError(f"{folder}: cannot read its samples ({e}); build it again") from e
+    if not found:
+        raise LoadTestError(f"{folder / 'samples'} should hold pictures; build the release again")
+    return found
 
 
-def prepare(protocol: Protocol, users: Sequence[str]) -> list[PreparedRequest]:
-    """A request for the default number of recommendations for each of ``users``, in order."""
+def _newest(repository: Path) -> int:
+    releases = [int(p.name) for p in (repository / RECOMMEND.name).glob("*") if p.name.isdigit()]
+    if not releases:
+        raise LoadTestError(
+            f"expected a release in {repository / RECOMMEND.name}, found none; "
+            "build one with: millirank build SETTINGS.toml"
+        )
+    return max(releases)
+
+
+def offered(repository: Path) -> dict[str, list[bytes]]:
+    """The ensembles that recommend, and the pictures to ask each with.
+
+    Raises:
+        LoadTestError: there is no release, or it takes pictures and has none to send.
+    """
+    pictures = sample_pictures(repository)
+    return {RECOMMEND.name: [], **({RECOMMEND_VISUAL.name: pictures} if pictures else {})}
+
+
+def requests_for(repository: Path, ensemble: str, seed: int) -> list[Request]:
+    """What a load test sends to an ensemble: real users, each with a picture where it takes one.
+
+    Raises:
+        LoadTestError: the release has no such ensemble, or names no users.
+    """
+    asked = offered(repository)
+    if ensemble not in asked:
+        raise LoadTestError(
+            f"the release in {repository} recommends by {list(asked)}; got {ensemble!r}."
+            f"{did_you_mean(ensemble, asked)}"
+        )
+    largest = max(map(len, asked[ensemble]), default=1)
+    count = max(1, min(DRAWN, _DRAWN_BYTES // largest))
+    return draw(holdout_users(repository), count, seed, asked[ensemble])
+
+
+def draw(
+    users: Sequence[str], count: int, seed: int, pictures: Sequence[bytes] = ()
+) -> list[Request]:
+    """Requests of ``count`` of ``users``, each with one of ``pictures`` where there are any.
+
+    Uniformly with replacement; the same for the same ``seed``.
+    """
+    rng = np.random.default_rng(seed)
+    asking = [users[i] for i in rng.integers(len(users), size=count)]
+    if not pictures:
+        return [Request(user) for user in asking]
+    shown = rng.integers(len(pictures), size=count)
+    return [Request(u, image=pictures[i]) for u, i in zip(asking, shown, strict=True)]
+
+
+def prepare(protocol: Protocol, requests: Sequence[Request]) -> list[PreparedRequest]:
+    """Each of ``requests`` as bytes, in order."""
     make = _grpc if protocol is Protocol.GRPC else _http
-    made = {user: make(encode([Request(user)])) for user in set(users)}
-    return [made[user] for user in users]
+    made = {request: make(encode([request])) for request in set(requests)}
+    return [made[request] for request in requests]
 
 
 def _grpc(tensors: Sequence[WireTensor]) -> PreparedRequest:
     _, messages, _ = grpc_wire.load()
-    message = grpc_wire.message(messages, RECOMMEND.name, tensors)
+    message = grpc_wire.message(messages, ensemble_for(tensors), tensors)
     return PreparedRequest(message.SerializeToString())
 
 

@@ -11,6 +11,7 @@ import itertools
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from http.client import HTTPException
+from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar
 
@@ -20,18 +21,14 @@ import gevent  # isort: skip
 import geventhttpclient  # isort: skip
 
 from ensembles.errors import RequestError
-from ensembles.recommend import RECOMMEND
 from loadtest.grpc_channel import Channel
-from loadtest.traffic import PreparedRequest, Protocol, draw, prepare
+from loadtest.traffic import PreparedRequest, Protocol, prepare, requests_for
 from serving import http_wire
 
-ANSWERED = "recommend"
 PROBE = "round trip only"
-"""Names under which the two kinds of request are reported."""
+"""Name under which these are reported; the others bear the name of the ensemble."""
 PROBE_EVERY = 10
 """One request in so many is followed by one that no step sees, to time the round trip alone."""
-DRAWN = 4096
-"""Requests that are drawn, and then sent over and over."""
 REQUEST_SECONDS = 10.0
 """How long a request may take before it counts as an error."""
 _SERVICE = "/inference.GRPCInferenceService"
@@ -43,13 +40,20 @@ class PreparedUser(User):
     abstract = True
     wait_time = constant(0)
     protocol: ClassVar[Protocol]
+    _ensemble: ClassVar[str]
     _requests: ClassVar[Iterator[PreparedRequest]]
     _turns: ClassVar[Iterator[int]]
 
     @classmethod
-    def ready(cls, host: str, port: int, users: list[str], seed: int) -> None:
-        """Draw what to send, and connect; once per process and before any user starts."""
-        cls._requests = itertools.cycle(prepare(cls.protocol, draw(users, DRAWN, seed)))
+    def ready(cls, host: str, port: int, repository: Path, ensemble: str, seed: int) -> None:
+        """Draw what to send, and connect; once per process and before any user starts.
+
+        Raises:
+            LoadTestError: the release in ``repository`` has no such ensemble, or no users.
+        """
+        cls._ensemble = ensemble
+        requests = requests_for(repository, ensemble, seed)
+        cls._requests = itertools.cycle(prepare(cls.protocol, requests))
         cls._turns = itertools.count(1)
         cls.connect(host, port)
 
@@ -69,7 +73,7 @@ class PreparedUser(User):
     @task
     def recommend(self) -> None:
         """One request, and now and then a probe."""
-        self._timed(ANSWERED, self.ask, next(self._requests))
+        self._timed(self._ensemble, self.ask, next(self._requests))
         if next(self._turns) % PROBE_EVERY == 0:
             self._timed(PROBE, self.probe)
 
@@ -133,7 +137,7 @@ class BinaryHttpUser(PreparedUser):
 
     def ask(self, request: PreparedRequest) -> int:
         """Post to the chain."""
-        path = http_wire.path(RECOMMEND.name)
+        path = http_wire.path(self._ensemble)
         return self._send("POST", path, request.body, request.headers)
 
     def probe(self) -> int:

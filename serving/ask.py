@@ -1,7 +1,8 @@
-"""Asks one question, of a running server or, where there is none, of one made for it."""
+"""Asks a running server or, where there is none, one that is made for the questions."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ensembles.errors import ServerUnavailable
@@ -12,16 +13,27 @@ from serving.temporary import temporary_server
 def ask(
     request: Request, address: str, protocol: ProtocolName, repository: Path
 ) -> tuple[Recommendation, str]:
-    """The answer, and a note on who gave it where that is not the server at ``address``.
+    """The answer to one request; as ``ask_all``."""
+    (answer,), note = ask_all([request], address, protocol, repository)
+    return answer, note
 
-    The first answer of a new connection or server takes longer than the ones after it, so the
-    request is sent twice and the second answer returned.
+
+def ask_all(
+    requests: Sequence[Request], address: str, protocol: ProtocolName, repository: Path
+) -> tuple[list[Recommendation], str]:
+    """The answers, and a note on who gave them where that is not the server at ``address``.
+
+    Args:
+        requests: asked one after the other.
+        address: ``host:port``; empty: this machine, at the port that is usual for ``protocol``.
+        repository: served for these requests where no server answers.
 
     Raises:
         RequestError, ServerError: nobody answers, and ``repository`` cannot be served.
     """
+    address = address or f"127.0.0.1:{8001 if protocol == 'grpc' else 8000}"
     try:
-        return _twice(request, address, protocol), ""
+        return _answers(requests, address, protocol), ""
     except ServerUnavailable as e:
         if not repository.is_dir():
             raise ServerUnavailable(
@@ -30,10 +42,13 @@ def ask(
             ) from e
     with temporary_server(repository) as server:
         own = server.grpc if protocol == "grpc" else server.http
-        return _twice(request, own, protocol), f"no server at {address}; served {repository} for it"
+        note = f"no server at {address}; served {repository} for it"
+        return _answers(requests, own, protocol), note
 
 
-def _twice(request: Request, address: str, protocol: ProtocolName) -> Recommendation:
+def _answers(
+    requests: Sequence[Request], address: str, protocol: ProtocolName
+) -> list[Recommendation]:
+    """The first answer of a new connection takes longer, so the second of each is returned."""
     with Client(address, protocol) as client:
-        client.recommend(request)
-        return client.recommend(request)
+        return [(client.recommend(r), client.recommend(r))[1] for r in requests]

@@ -7,15 +7,18 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self
 
-from ensembles.errors import (
-    DeadlineExceeded,
-    MissingExtra,
-    ServerUnavailable,
-)
-from ensembles.recommend import RECOMMEND
+from ensembles.errors import DeadlineExceeded, MissingExtra, RequestError, ServerUnavailable
 from serving import grpc_wire, http_wire
 from serving.client import RETRY_SECONDS, ProtocolName, named
-from serving.messages import Recommendation, Request, WireTensor, decode, encode
+from serving.messages import (
+    Recommendation,
+    Request,
+    WireTensor,
+    check_pictures_are_taken,
+    decode,
+    encode,
+    ensemble_for,
+)
 
 
 class AsyncTransport(Protocol):
@@ -39,7 +42,7 @@ class AsyncClient:
         protocol: ProtocolName = "grpc",
         *,
         timeout: float = 5.0,
-        model: str = RECOMMEND.name,
+        model: str | None = None,
     ) -> None:
         """Make it inside a running event loop. Arguments and errors as in ``Client``."""
         transports: dict[str, Callable[[str], AsyncTransport]] = {
@@ -85,7 +88,12 @@ class AsyncClient:
         left = deadline - time.perf_counter()
         if left <= 0:
             raise DeadlineExceeded("the deadline passed before the request was sent")
-        return await self._transport.infer(self._model, tensors, left)
+        model = self._model or ensemble_for(tensors)
+        try:
+            return await self._transport.infer(model, tensors, left)
+        except RequestError as e:
+            check_pictures_are_taken(e, model)
+            raise
 
     async def close(self) -> None:
         """Release connections."""

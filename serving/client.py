@@ -8,10 +8,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, Self, TypeVar
 
-from ensembles.errors import DeadlineExceeded, ServerUnavailable, SettingsError
-from ensembles.recommend import RECOMMEND
+from ensembles.errors import DeadlineExceeded, RequestError, ServerUnavailable, SettingsError
 from serving import grpc_wire, http_wire
-from serving.messages import Recommendation, Request, WireTensor, decode, encode
+from serving.messages import (
+    Recommendation,
+    Request,
+    WireTensor,
+    check_pictures_are_taken,
+    decode,
+    encode,
+    ensemble_for,
+)
 
 __all__ = ["Client", "Recommendation", "Request"]
 
@@ -57,13 +64,15 @@ class Client:
         protocol: ProtocolName = "grpc",
         *,
         timeout: float = 5.0,
-        model: str = RECOMMEND.name,
+        model: str | None = None,
     ) -> None:
         """Connects when first asked.
 
         Args:
             address: ``host:port`` of the front end for ``protocol``.
             timeout: deadline of a call in seconds, where the call names none.
+            model: the ensemble to ask; None is ``recommend_visual`` for requests with pictures
+                and ``recommend`` for others.
 
         Raises:
             SettingsError: no such protocol.
@@ -81,7 +90,7 @@ class Client:
         """The answer to one request.
 
         Raises:
-            InvalidRequest: the server says what is wrong with it.
+            InvalidRequest: something is wrong with it, or the release takes no pictures.
             DeadlineExceeded: no answer within ``timeout`` seconds.
             ServerUnavailable: nobody answers, or the server is overloaded.
             RequestError: the server failed.
@@ -93,7 +102,8 @@ class Client:
     ) -> list[Recommendation]:
         """The answers to up to ``MAX_BATCH`` requests, sent as the rows of a single one.
 
-        One wrong row fails them all. Raises what ``recommend`` raises.
+        One wrong row fails them all, and either all of them have a picture or none. Raises what
+        ``recommend`` raises.
         """
         tensors = encode(requests)
         start = time.perf_counter()
@@ -114,7 +124,12 @@ class Client:
         left = deadline - time.perf_counter()
         if left <= 0:
             raise DeadlineExceeded("the deadline passed before the request was sent")
-        return self._transport.infer(self._model, tensors, left)
+        model = self._model or ensemble_for(tensors)
+        try:
+            return self._transport.infer(model, tensors, left)
+        except RequestError as e:
+            check_pictures_are_taken(e, model)
+            raise
 
     def close(self) -> None:
         """Release connections."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ensembles import contracts as c
 from ensembles.contracts import TensorSpec
 from ensembles.errors import InvalidRequest, RequestError
+from ensembles.recommend import RECOMMEND, RECOMMEND_VISUAL
+from serving.request_image import image_bytes
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @dataclass(frozen=True)
@@ -21,12 +28,15 @@ class Request:
         k: how many items.
         candidates: ids to rank; the server retrieves its own where there are none.
         recent: ids that the user touched a moment ago, newest last.
+        image: what the items should look like: path of a JPEG, PNG or WebP file, the bytes of
+            one, or a picture of Pillow.
     """
 
     user_id: str
     k: int = c.LIMITS.k_default
     candidates: Sequence[str] | None = None
     recent: Sequence[str] | None = None
+    image: str | os.PathLike[str] | bytes | Image | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -59,13 +69,25 @@ def encode(requests: Sequence[Request]) -> list[WireTensor]:
     """One row a request.
 
     Every input is sent, an empty list where nothing is given: Triton batches only requests that
-    carry the same inputs.
+    carry the same inputs. A picture is sent by those alone that have one.
 
     Raises:
-        InvalidRequest: there is no request, k is no 32-bit number, or an id is no text.
+        InvalidRequest: there is no request, k is no 32-bit number, an id is no text, some rows
+            have a picture and others none, or one is unreadable or too large.
+        MissingExtra: a picture of Pillow, without Pillow.
     """
     if not requests:
         raise InvalidRequest("expected at least one request, got none")
+    pictures = [r.image for r in requests if r.image is not None]
+    if pictures and len(pictures) < len(requests):
+        raise InvalidRequest(
+            f"{c.IMAGE.name}: expected a picture in every request of one call or in none, got "
+            f"{len(pictures)} in {len(requests)}; send those without in a call of their own"
+        )
+    return [*_encode_basics(requests), *_image_tensor([image_bytes(p) for p in pictures])]
+
+
+def _encode_basics(requests: Sequence[Request]) -> list[WireTensor]:
     try:
         return [
             _bytes_tensor(c.USER_ID, [[r.user_id] for r in requests]),
@@ -89,6 +111,15 @@ def _bytes_tensor(spec: TensorSpec, rows: Sequence[Sequence[str]]) -> WireTensor
         # Shorter rows are filled up with empty strings.
         parts.append(bytes(4 * (width - len(row))))
     return WireTensor(spec, (len(rows), width), b"".join(parts))
+
+
+def _image_tensor(images: Sequence[bytes]) -> list[WireTensor]:
+    """The tensor of some pictures; none of none."""
+    if not images:
+        return []
+    longest = max(map(len, images))
+    content = b"".join(image.ljust(longest, b"\0") for image in images)
+    return [WireTensor(c.IMAGE, (len(images), longest), content)]
 
 
 def decode(
@@ -135,3 +166,22 @@ def _split_bytes(content: bytes) -> list[bytes]:
 def without_prefix(text: str) -> str:
     """A server's sentence without the name of the ensemble in front, which says nothing new."""
     return re.sub(r"^in ensemble '[^']*', ", "", text)
+
+
+def ensemble_for(tensors: Sequence[WireTensor]) -> str:
+    """The ensemble that takes these inputs."""
+    visual = any(t.spec.name == c.IMAGE.name for t in tensors)
+    return (RECOMMEND_VISUAL if visual else RECOMMEND).name
+
+
+def check_pictures_are_taken(error: RequestError, model: str) -> None:
+    """Say what is meant where a server does not know ``recommend_visual``.
+
+    Raises:
+        InvalidRequest: that is what ``error`` is about.
+    """
+    if model == RECOMMEND_VISUAL.name and "unknown model" in str(error):
+        raise InvalidRequest(
+            "this server's release takes no pictures; build with data.images or visual.covers, "
+            "or ask without a picture"
+        ) from error

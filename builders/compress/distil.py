@@ -33,10 +33,17 @@ def distil(model: Model, settings: Distil, data: CompressionData) -> Outcome:
     head is fitted again. Called again with the same ``data.work`` it goes on after a kill.
 
     Raises:
-        DoesNotApply: the student is the ranker so far, and its item table is in integers.
+        DoesNotApply: the student is the ranker so far, and its item table is in integers; or
+            labels alone are to teach a student of a fused ranker.
         SettingsError: ``settings.student`` cannot be built.
         BuildError: scores are not numbers any more.
     """
+    fused = data.settings.ranker.fuse
+    if fused and settings.label_weight == 1:
+        raise DoesNotApply(
+            f"the ranker is fused with {' and '.join(fused)}; labels alone teach a student nothing "
+            "about items without events; set label_weight below 1"
+        )
     if settings.student is None:
         _refuse_integers(model.ranker)
         student = model.with_ranker(copy.deepcopy(model.ranker))
@@ -74,7 +81,12 @@ def _train(ranker: Ranker, settings: Distil, data: CompressionData, work: Path) 
     with torch.no_grad():
         vectors = data.teacher.ranker.item_vectors().clone()
     build = partial(
-        DistilModule, states=teacher_states(data), teacher_vectors=vectors, distil=settings
+        DistilModule,
+        states=teacher_states(data),
+        teacher_vectors=vectors,
+        distil=settings,
+        # Where items without events stand, the teacher tells; labels would push them away.
+        only_trained=bool(data.settings.ranker.fuse),
     )
     trained = train_sequence_model(
         ranker.train(),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from builders.compress.settings import Compress
 from builders.evaluation.retrieved import RetrievedCandidates, retrieved_ranks
-from builders.export.verify import feed_of, open_session
+from builders.export.verify import Feed, Feeds, feed_of, open_session
 from ensembles.contracts import LOGIT
 
 _ROWS = 64
@@ -94,15 +94,26 @@ def quality_change(
 def timing(
     before: Path, after: Path, rows: RetrievedCandidates, batch: int, rounds: int, threads: int
 ) -> Timing:
-    """Run both models on the same real rows, one after the other, in one process.
+    """Run both models on the same real rows, see ``alternating``."""
+    sessions = open_session(before, threads), open_session(after, threads)
+
+    def feed(session: Any, number: int) -> Feed:
+        return feed_of(session, rows, (np.arange(batch) + number * batch) % len(rows.history))
+
+    return alternating(sessions, feed, rounds)
+
+
+def alternating(sessions: tuple[Any, Any], feed: Feeds, rounds: int) -> Timing:
+    """Run two sessions one after the other, in one process.
 
     Which one goes first changes every round, so that neither always finds a warm cache.
+
+    Args:
+        feed: inputs of a session in the round of this number.
     """
-    sessions = [open_session(model, threads) for model in (before, after)]
-    taken = np.arange(batch) % len(rows.history)
     spent = np.zeros((rounds, 2))
     for n in range(-3, rounds):  # The first three warm up; their places are written again.
-        feeds = [feed_of(s, rows, (taken + n * batch) % len(rows.history)) for s in sessions]
+        feeds = [feed(session, n) for session in sessions]
         for which in (0, 1) if n % 2 else (1, 0):
             spent[n, which] = _milliseconds(sessions[which], feeds[which])
     return Timing(
@@ -115,7 +126,7 @@ def timing(
 
 def _milliseconds(session: Any, feed: dict[str, NDArray[Any]]) -> float:
     started = time.perf_counter()
-    session.run([LOGIT.name], feed)
+    session.run(None, feed)
     return (time.perf_counter() - started) * 1e3
 
 
@@ -125,11 +136,12 @@ def refusal(
     serving: Timing,
     settings: Compress,
     max_slowdown: float | None,
+    subject: str = "ranker",
 ) -> str:
     """Why a pass is left out, or an empty string when it holds both gates."""
     if quality.change < -settings.max_quality_loss:
         return (
-            f"NDCG@10 falls by {-quality.change:.2%} of the uncompressed ranker's, "
+            f"NDCG@10 falls by {-quality.change:.2%} of the uncompressed {subject}'s, "
             f"more than {settings.max_quality_loss:.2%}"
         )
     least = settings.min_gain if max_slowdown is None else -max_slowdown

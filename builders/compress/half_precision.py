@@ -42,18 +42,25 @@ def to_half_precision(
     half precision would tie. So are lengths of vectors, whose squares would vanish.
     """
     del settings, data
-    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
-
     model = onnx.load(source)
-    halved = convert_float_to_float16(
-        model,
-        max_finite_val=LOWEST,
-        keep_io_types=True,
-        op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_WIDE_SUMS],
-        node_block_list=scoring(model),
+    wide = [node.name for node in model.graph.node if node.op_type in _WIDE_SUMS]
+    onnx.save(halved(model, [*wide, *scoring(model)]), target)
+
+
+def halved(model: ModelProto, kept: Collection[str]) -> ModelProto:
+    """The graph in FP16, inputs and outputs in float32.
+
+    Args:
+        kept: names of nodes that go on computing in float32.
+    """
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    own = {n.output[0] for n in model.graph.node if n.op_type == "Cast"}
+    found: ModelProto = convert_float_to_float16(
+        model, max_finite_val=LOWEST, keep_io_types=True, node_block_list=list(kept)
     )
-    _without_detours(halved, {n.output[0] for n in model.graph.node if n.op_type == "Cast"})
-    onnx.save(halved, target)
+    _without_detours(found, own)
+    return found
 
 
 def scoring(model: ModelProto) -> list[str]:

@@ -8,8 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from builders.dataset.catalogue import number_ids, read_attributes, read_catalogue
+from builders.dataset.catalogue import (
+    catalogue_ids,
+    number_ids,
+    read_attributes,
+    read_catalogue,
+)
 from builders.dataset.clean import Cleaned, clean
+from builders.dataset.cold import hold_out
 from builders.dataset.dataset import Dataset
 from builders.dataset.location import locate
 from builders.dataset.sources import Source, connect, open_source
@@ -58,12 +64,16 @@ def build_dataset(settings: Settings, out: Path, log: Callable[[str], None]) -> 
 def _number(source: Source, cleaned: Cleaned, settings: Settings) -> Dataset:
     events = cleaned.events.to_pyarrow()
     user_ids, user = number_ids(events["user"])
-    item_ids, item = number_ids(events["item"])
+    listed = catalogue_ids(source.items) if settings.data.catalogue_items else []
+    item_ids, item = number_ids(events["item"], listed)
     item_ids = ["", *item_ids]
     seconds = events["seconds"].to_numpy()
     # Events of one user at one instant stay in the order of the file.
     order = np.lexsort((events["row"].to_numpy(), seconds, user))
-    offsets = np.searchsorted(user[order], np.arange(len(user_ids) + 1)).astype(np.int64)
+    user, item = user[order], (item[order] + 1).astype(np.int32)
+    held = hold_out(settings.split.cold_items, len(item_ids) - 1, user, item)
+    order, user, item = order[held.kept], user[held.kept], item[held.kept]
+    offsets = np.searchsorted(user, np.arange(len(user_ids) + 1)).astype(np.int64)
     parts = split_events(settings.split, offsets, seconds[order])
     catalogue = read_catalogue(source.items, item_ids, settings.data.category_separator)
     return Dataset(
@@ -74,20 +84,26 @@ def _number(source: Source, cleaned: Cleaned, settings: Settings) -> Dataset:
         category_names=catalogue.category_names,
         categories=catalogue.categories,
         offsets=offsets,
-        item=(item[order] + 1).astype(np.int32),
+        item=item,
         timestamp=seconds[order],
         weight=events["weight"].to_numpy()[order].astype(np.float32),
         train_end=parts.train_end,
         validation=parts.validation,
         test=parts.test,
         user_attributes=read_attributes(source.users, user_ids),
+        cold=held.cold,
+        cold_user=held.cold_user,
+        cold_item=held.cold_item,
+        cold_end=held.cold_end,
     )
 
 
 def _summary(dataset: Dataset, cleaned: Cleaned) -> str:
-    kept = len(dataset.item)
+    kept, rejected = len(dataset.item), sum(rows for _, rows in cleaned.taken)
+    held = cleaned.rows_in - rejected - kept
+    cold = f" + {held:,} of {int(dataset.cold.sum()):,} items held out" if held else ""
     return (
-        f"{cleaned.rows_in:,} rows in = {kept:,} kept + {cleaned.rows_in - kept:,} rejected; "
+        f"{cleaned.rows_in:,} rows in = {kept:,} kept{cold} + {rejected:,} rejected; "
         f"{dataset.users:,} users, {dataset.items:,} items, "
         f"{int(dataset.train_mask().sum()):,} training events, "
         f"{int((dataset.validation >= 0).sum()):,} validation and "

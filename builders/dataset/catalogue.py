@@ -12,6 +12,8 @@ import pyarrow as pa
 from ibis.expr.types import Table
 from numpy.typing import NDArray
 
+from ensembles.contracts import LIMITS
+
 MAX_CATEGORIES = 256
 """Category columns kept, the most common first: the matrix has one column each."""
 
@@ -38,14 +40,28 @@ def natural_order(ids: Iterable[str]) -> list[str]:
     return sorted(ids, key=key)
 
 
-def number_ids(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:
-    """Distinct ids in natural order, and for each row the place of its id in that list."""
+def number_ids(
+    column: pa.ChunkedArray, more: Iterable[str] = ()
+) -> tuple[list[str], NDArray[np.int64]]:
+    """Distinct ids in natural order, and for each row the place of its id in that list.
+
+    Args:
+        more: ids that get a place without a row.
+    """
     encoded = column.combine_chunks().dictionary_encode()
     found = encoded.dictionary.to_pylist()
-    ordered = natural_order(found)
+    ordered = natural_order({*found, *more})
     place = {name: index for index, name in enumerate(ordered)}
     rank = np.array([place[name] for name in found], np.int64)
     return ordered, rank[encoded.indices.to_numpy()]
+
+
+def catalogue_ids(table: Table | None) -> list[str]:
+    """Ids of the catalogue that a request may send; none where there is no catalogue."""
+    if table is None:
+        return []
+    found = table.select("item").distinct().to_pyarrow()["item"].to_pylist()
+    return [name for name in found if name and len(name.encode()) <= LIMITS.id_bytes]
 
 
 def read_catalogue(table: Table | None, item_ids: list[str], separator: str) -> Catalogue:

@@ -26,12 +26,16 @@ _ARRAYS = (
     "validation",
     "test",
     "categories",
+    "cold",
+    "cold_user",
+    "cold_item",
+    "cold_end",
 )
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """U users, N items, E events, G categories.
+    """U users, N items, E events, G categories, M events of held-out items.
 
     Attributes:
         user_ids: U external ids.
@@ -48,6 +52,11 @@ class Dataset:
         validation: int64 [U] position in ``item`` of the validation target, -1 where none.
         test: int64 [U] position in ``item`` of the test target, -1 where none.
         user_attributes: column name → U strings, where the source has any.
+        cold: bool [N+1], True for items held out of training with all of their events.
+        cold_user: int64 [M]; the events of held-out items that their user had a history before,
+            by user and then by time. They stand in none of the arrays above.
+        cold_item: int32 [M].
+        cold_end: int64 [M] position in ``item`` where the user's history before the event ends.
     """
 
     user_ids: list[str]
@@ -64,6 +73,10 @@ class Dataset:
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
     user_attributes: dict[str, list[str]]
+    cold: NDArray[np.bool_]
+    cold_user: NDArray[np.int64]
+    cold_item: NDArray[np.int32]
+    cold_end: NDArray[np.int64]
 
     @property
     def users(self) -> int:
@@ -84,15 +97,19 @@ class Dataset:
         length = np.diff(self.offsets)
         return np.arange(len(self.item)) < np.repeat(self.train_end, length)
 
+    def positions(self, part: Part) -> NDArray[np.int64]:
+        """``validation`` or ``test``: int64 [U]."""
+        return self.validation if part == "validation" else self.test
+
     def targets(self, part: Part) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Users that have a target in ``part``, and the target items; both [M]."""
-        position = self.validation if part == "validation" else self.test
+        position = self.positions(part)
         users = np.flatnonzero(position >= 0)
         return users, self.item[position[users]]
 
     def histories(self, part: Part, users: NDArray[np.int64], length: int) -> NDArray[np.int32]:
         """Events of each user before its target in ``part``: int32 [M, length], padded left."""
-        position = self.validation if part == "validation" else self.test
+        position = self.positions(part)
         return self.before(users, position[users], length)
 
     def before(
@@ -106,7 +123,7 @@ class Dataset:
 
     def seen(self, part: Part, user: int) -> NDArray[np.int32]:
         """All events of one user before its target in ``part``, oldest first."""
-        position = self.validation if part == "validation" else self.test
+        position = self.positions(part)
         return self.item[self.offsets[user] : position[user]]
 
     def save(self, folder: Path) -> None:

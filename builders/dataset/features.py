@@ -23,7 +23,8 @@ class ItemStatistics:
         recency: float32 [N+1] in 0..1, share of the events that are no newer than the item's
             newest one (1: touched last of all, 0: never). A share and not a time, so that one
             odd date does not squeeze everything else together.
-        popular: int32 [N] all items, the most popular first, ties by item number.
+        popular: int32 [N] all items, the most popular first, ties by item number; items that
+            stand in no sequence, as held-out ones, come last.
     """
 
     popularity: NDArray[np.float32]
@@ -54,7 +55,8 @@ def item_statistics(
         weight *= 0.5 ** (age_days / settings.popularity_half_life_days)
     size = dataset.items + 1
     total = np.bincount(item, weight, size)
-    popular = np.argsort(-total[1:], kind="stable").astype(np.int32) + 1
+    absent = np.bincount(dataset.item, minlength=size) == 0
+    popular = np.lexsort((absent[1:], -total[1:])).astype(np.int32) + 1
     log_total = np.log1p(total)
     return ItemStatistics(
         popularity=(log_total / log_total.max()).astype(np.float32),

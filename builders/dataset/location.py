@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from builders.dataset.settings import Data
 from builders.dataset.wheel import movielens_100k
-from builders.settings import Data
 from ensembles.errors import DataError
 
 

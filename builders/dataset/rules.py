@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import ibis
 from ibis.expr.types import BooleanValue, IntegerValue, StringValue, Table
 
-from builders.settings import Clean, Columns, Data
+from builders.dataset.settings import Clean, Columns, Data
 from ensembles.contracts import LIMITS
 from ensembles.errors import SettingsError
 

@@ -16,7 +16,7 @@ from ibis.expr.types import StringValue, Table
 
 from builders.dataset.delimited import ROW, Lines, read_delimited
 from builders.dataset.location import SourceFiles
-from builders.settings import Columns, Data
+from builders.dataset.settings import Columns, Data
 from ensembles.errors import DataError, did_you_mean
 
 _MOVIELENS = Columns(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from builders.settings import Split
+from builders.dataset.settings import Split
 from ensembles.errors import DataError
 
 Positions = NDArray[np.int64]

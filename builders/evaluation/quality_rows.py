@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 
 from builders.dataset.dataset import Part
+from builders.evaluation.cold_start_table import ColdStart
 from builders.evaluation.metrics import Metrics
 
 if TYPE_CHECKING:  # A release is inspected without PyTorch.
@@ -66,9 +67,13 @@ def _figures(row: QualityRow) -> list[float]:
     return [*asdict(row.validation).values(), *asdict(row.test).values()]
 
 
-def write_quality(rows: Sequence[QualityRow], path: Path, change: QualityChange) -> None:
+def write_quality(
+    rows: Sequence[QualityRow], path: Path, change: QualityChange, cold: ColdStart | None = None
+) -> None:
     """As JSON; ``change`` is what compression did to NDCG@10 on the test split."""
-    content = {"rows": [asdict(row) for row in rows], "compressed": asdict(change)}
+    content: dict[str, Any] = {"rows": [asdict(row) for row in rows], "compressed": asdict(change)}
+    if cold is not None:
+        content["cold_start"] = cold.to_json()
     path.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 

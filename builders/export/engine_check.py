@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builders.evaluation.retrieved import RetrievedCandidates
-from builders.export.verify import Feed, feed_of, open_session
-from ensembles.contracts import LOGIT
+from builders.export.verify import Feed, Feeds, open_session
 from ensembles.errors import VerificationError
 from serving.engine.layers import layers_of
 from serving.engine.library import Library
@@ -35,7 +33,7 @@ def can_execute(library: Library, build: EngineBuild) -> bool:
 
 
 def check_engine(
-    library: Library, graph: Path, folder: Path, rows: RetrievedCandidates, tolerance: float
+    library: Library, graph: Path, folder: Path, feeds: Feeds, tolerance: float
 ) -> EngineBuild:
     """Run the engine in ``folder``, and write what was found into its ``BUILD.json``.
 
@@ -43,7 +41,7 @@ def check_engine(
 
     Args:
         graph: what the engine was built from.
-        rows: real ones; repeated to fill the largest batch.
+        feeds: inputs for a session, of real rows, by the number of rows.
         tolerance: largest difference of a score from ONNX Runtime.
 
     Raises:
@@ -59,8 +57,8 @@ def check_engine(
     profile = EngineProfile.read(folder)
     gaps, spent = {}, {}
     for batch in sorted({1, profile.serving_batch, profile.max_batch}):
-        feed = feed_of(session, rows, np.arange(batch) % len(rows.history))
-        (expected,) = session.run([LOGIT.name], feed)
+        feed = feeds(session, batch)
+        (expected,) = session.run(None, feed)
         gaps[f"batch {batch}"] = float(np.abs(engine.run(feed) - expected).max())
         spent[f"batch {batch}"] = _milliseconds(engine, feed)
     if wrong := {name: gap for name, gap in gaps.items() if not gap <= tolerance}:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ensembles.contracts import LOGIT
 from ensembles.errors import BuildError
 from serving.engine.library import Library
 
@@ -32,13 +31,11 @@ class RunningEngine:
             raise BuildError(
                 f"{library.name} {library.version} cannot load {plan} on this GPU; build it again"
             )
+        names = {self._engine.get_tensor_name(n) for n in range(self._engine.num_io_tensors)}
         self._inputs = {
-            name
-            for name in (
-                self._engine.get_tensor_name(n) for n in range(self._engine.num_io_tensors)
-            )
-            if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
+            name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
         }
+        (self._output,) = names - self._inputs
         self._context = self._engine.create_execution_context()
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
@@ -52,7 +49,7 @@ class RunningEngine:
         ]
 
     def run(self, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Scores, float32 [B, C]; copies to the GPU and back included.
+        """The only output, float32 [B, ...]; copies to the GPU and back included.
 
         Raises:
             BuildError: the engine refuses the shapes, or fails.
@@ -67,12 +64,12 @@ class RunningEngine:
             if not context.set_input_shape(name, tuple(tensor.shape)):
                 raise BuildError(f"the engine refuses {name} of shape {tuple(tensor.shape)}")
             context.set_tensor_address(name, tensor.data_ptr())
-        shape = tuple(context.get_tensor_shape(LOGIT.name))
-        logit = torch.empty(shape, dtype=torch.float32, device="cuda")
-        context.set_tensor_address(LOGIT.name, logit.data_ptr())
+        shape = tuple(context.get_tensor_shape(self._output))
+        result = torch.empty(shape, dtype=torch.float32, device="cuda")
+        context.set_tensor_address(self._output, result.data_ptr())
         torch.cuda.current_stream().synchronize()  # The copies ran there.
         if not context.execute_async_v3(self._stream.cuda_stream):
             raise BuildError("the engine failed to run; see the messages above")
         self._stream.synchronize()
-        found: NDArray[np.float32] = logit.cpu().numpy()
+        found: NDArray[np.float32] = result.cpu().numpy()
         return found

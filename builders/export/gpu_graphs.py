@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,10 +11,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from builders.compress.gates import QualityChange, gains, graph_logits, quality_change
-from builders.compress.interface import CompressionData, Model
+from builders.compress.interface import CompressionData, Log, Model
 from builders.export.engine_check import check_engine
 from builders.export.gpu_forms import FLOAT32, FP16, INT8, gpu_forms
 from builders.export.tensorrt import build_engine, engine_profile
+from builders.export.verify import Feeds, repeated
+from builders.settings import Settings
 from ensembles.errors import MissingExtra
 from serving.engine.build import LOG, TIMING_CACHE
 from serving.engine.device import find_gpu
@@ -36,7 +38,8 @@ class GpuGraph:
     Attributes:
         name: ``float32``, ``fp16`` or ``int8_qdq``.
         bytes: of the ONNX file.
-        quality: NDCG@10 on validation by ONNX Runtime, against the uncompressed ranker's.
+        quality: by ONNX Runtime, against the uncompressed model's: of the ranker NDCG@10 on
+            validation.
         holds: whether that is within ``compress.max_quality_loss``.
         engine: None where TensorRT is not installed.
     """
@@ -55,6 +58,27 @@ class GpuGraph:
         batch = self.engine.profiles[0]
         usual = next(iter(batch.values()))[1][0]
         return float(self.engine.executed["milliseconds"][f"batch {usual}"])
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What graphs are compared by.
+
+    Attributes:
+        quality: of a graph by ONNX Runtime, against the graph before compression.
+        feeds: inputs of real rows, by the number of rows.
+        profile: shapes that engines are built for.
+        settings: gates, tolerance and target.
+        work: folder for what engines share.
+        log: prints one line.
+    """
+
+    quality: Callable[[Path], QualityChange]
+    feeds: Feeds
+    profile: EngineProfile
+    settings: Settings
+    work: Path
+    log: Log
 
 
 @dataclass(frozen=True)
@@ -100,26 +124,42 @@ def gpu_graphs(model: Model, data: CompressionData, folder: Path, uncompressed: 
         BuildError: a graph cannot be made, or TensorRT refuses it.
         VerificationError: an engine ran, and its scores differ from ONNX Runtime's.
     """
-    library = _library(data)
-    profile = engine_profile(data.settings)
-    profile.write(folder)
     before = gains(graph_logits(uncompressed, data.validation), data.validation)
+
+    def quality(graph: Path) -> QualityChange:
+        after = gains(graph_logits(graph, data.validation), data.validation)
+        return quality_change(before, after, data.settings.train.seed)
+
+    profile, feeds = engine_profile(data.settings), repeated(data.validation)
+    trial = Trial(quality, feeds, profile, data.settings, data.work, data.log)
     with TemporaryDirectory(dir=data.work) as work:
-        made = gpu_forms(model, data, Path(work))
-        found = []
-        for name, graph in made.items():
-            logits = graph_logits(graph, data.validation)
-            quality = quality_change(
-                before, gains(logits, data.validation), data.settings.train.seed
-            )
-            holds = quality.change >= -data.settings.compress.max_quality_loss
-            engine = _engine(library, graph, name, profile, data) if library else None
-            found.append(GpuGraph(name, graph.stat().st_size, quality, holds, engine))
-        chosen = choose(found)
-        shutil.copy2(made[chosen], folder / GRAPH)
-        for name in (PLAN, RECORD, LOG, TIMING_CACHE):
-            if library:
-                shutil.copy2(made[chosen].parent / name, folder / name)
+        return best_graph(gpu_forms(model, data, Path(work)), trial, folder)
+
+
+def best_graph(made: Mapping[str, Path], trial: Trial, folder: Path) -> GpuGraphs:
+    """Build an engine of each graph, and leave the graph to publish in ``folder``.
+
+    Args:
+        made: graphs by name, each in a folder of its own.
+        folder: exists; gets what ``gpu_graphs`` describes.
+
+    Raises:
+        BuildError: TensorRT refuses a graph.
+        VerificationError: an engine ran, and its results differ from ONNX Runtime's.
+    """
+    library = _library(trial.log)
+    trial.profile.write(folder)
+    found = []
+    for name, graph in made.items():
+        quality = trial.quality(graph)
+        holds = quality.change >= -trial.settings.compress.max_quality_loss
+        engine = _engine(library, graph, name, trial) if library else None
+        found.append(GpuGraph(name, graph.stat().st_size, quality, holds, engine))
+    chosen = choose(found)
+    shutil.copy2(made[chosen], folder / GRAPH)
+    for name in (PLAN, RECORD, LOG, TIMING_CACHE):
+        if library:
+            shutil.copy2(made[chosen].parent / name, folder / name)
     return GpuGraphs(tuple(found), chosen)
 
 
@@ -132,30 +172,28 @@ def choose(graphs: Sequence[GpuGraph]) -> str:
     return FP16 if FP16 in holding else FLOAT32
 
 
-def _library(data: CompressionData) -> Library | None:
+def _library(log: Log) -> Library | None:
     try:
         return find_library(find_gpu())
     except MissingExtra as e:
-        data.log(f"{NO_ENGINE} ({e})")
+        log(f"{NO_ENGINE} ({e})")
         return None
 
 
-def _engine(
-    library: Library, graph: Path, name: str, profile: EngineProfile, data: CompressionData
-) -> EngineBuild:
-    export = data.settings.export
-    cache = data.work / TIMING_CACHE
+def _engine(library: Library, graph: Path, name: str, trial: Trial) -> EngineBuild:
+    export = trial.settings.export
+    cache = trial.work / TIMING_CACHE
     with _kept(cache, graph.parent / TIMING_CACHE):
         build_engine(
             library,
             graph,
             graph.parent,
-            profile,
+            trial.profile,
             export.compute_capability,
-            lambda line: data.log(f"{name} {line}"),
+            lambda line: trial.log(f"{name} {line}"),
         )
     tolerance = export.tolerance * _TOLERANCE[name]
-    return check_engine(library, graph, graph.parent, data.validation, tolerance)
+    return check_engine(library, graph, graph.parent, trial.feeds, tolerance)
 
 
 @contextmanager

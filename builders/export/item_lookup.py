@@ -53,7 +53,7 @@ class LookupRanker(nn.Module):
         ranker = self.ranker
         user = ranker.newest_state(history, ranker.read(history_vector)).unsqueeze(-1)
         score = torch.matmul(ranker.scored(candidate_vector), user).squeeze(-1)
-        return score if ranker.head is None else score + ranker.head(candidate_features)
+        return ranker.blended(score, candidate_features)
 
 
 def outgrows(ranker: Ranker, settings: Export) -> bool:

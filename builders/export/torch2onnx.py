@@ -1,13 +1,14 @@
-"""From a PyTorch ranker to one ONNX file with dynamic batch and candidate count."""
+"""From a PyTorch ranker, or another module, to one ONNX file with free batch and lengths."""
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,16 +61,40 @@ def export_graph(
     count = torch.export.Dim("candidates", min=1)
     shapes = ({0: batch}, {0: batch, 1: count}, {0: batch, 1: count})
     names = [HISTORY.name, CANDIDATE.name, CANDIDATE_FEATURES.name]
+    taken = {**dict(zip(names, inputs, strict=True)), **vectors}
+    free = (*shapes, *shapes[: len(vectors)])
+    write_graph(ranker, taken, free, (LOGIT.name,), target, settings.opset)
+    return target
+
+
+def write_graph(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    free: Sequence[dict[int, Any]],
+    outputs: Sequence[str],
+    target: Path,
+    opset: int,
+) -> None:
+    """Write any module in evaluation mode as one ONNX file.
+
+    Args:
+        inputs: examples of them by name, in the order of the module's arguments.
+        free: of each input, its free axes as ``torch.export.Dim``.
+        outputs: names of the results.
+
+    Raises:
+        BuildError: PyTorch cannot export the module.
+    """
     try:
         with _quiet():
             program = torch.onnx.export(
-                ranker,
-                (*inputs, *vectors.values()),
+                module,
+                tuple(inputs.values()),
                 dynamo=True,
-                opset_version=settings.opset,
-                input_names=[*names, *vectors],
-                output_names=[LOGIT.name],
-                dynamic_shapes=(*shapes, *shapes[: len(vectors)]),
+                opset_version=opset,
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_shapes=tuple(free),
                 external_data=False,
                 verbose=False,
             )
@@ -79,10 +104,7 @@ def export_graph(
                 node.metadata_props.pop("pkg.torch.onnx.stack_trace", None)
             program.save(str(target), external_data=False)
     except (torch.onnx.errors.OnnxExporterError, torch._dynamo.exc.TorchDynamoException) as e:
-        raise BuildError(
-            f"the ranker {type(ranker).__name__} cannot be exported to ONNX: {e}"
-        ) from e
-    return target
+        raise BuildError(f"{type(module).__name__} cannot be exported to ONNX: {e}") from e
 
 
 def example(history: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from ensembles.errors import BuildError, VerificationError
 BATCHES = (1, 7, MAX_BATCH)
 
 Feed = dict[str, NDArray[Any]]
+Feeds = Callable[[Any, int], Feed]
+"""Inputs of a session, by a number: of rows, or of a run."""
 
 
 def open_session(model: Path, threads: int = 1, table: Path | None = None) -> Any:
@@ -75,6 +77,19 @@ def verify(
     """
     session = open_session(model)
     found = {name: _difference(ranker, session, feed) for name, feed in _cases(samples).items()}
+    check_differences(model, found, settings)
+    return found
+
+
+def check_differences(model: Path, found: Mapping[str, float], settings: Export) -> None:
+    """Refuse a graph that differs from PyTorch.
+
+    Args:
+        found: largest difference by case.
+
+    Raises:
+        VerificationError: a difference is beyond ``settings.tolerance``, or no number.
+    """
     wrong = {name: gap for name, gap in found.items() if not gap <= settings.tolerance}
     if wrong:
         raise VerificationError(
@@ -82,7 +97,6 @@ def verify(
             f"{settings.tolerance:g}: {_listed(wrong)}; raise the tolerance if that is "
             "acceptable, or try another export.opset"
         )
-    return found
 
 
 def _cases(samples: RetrievedCandidates) -> Mapping[str, Feed]:
@@ -114,6 +128,11 @@ def _tensors(samples: RetrievedCandidates, taken: NDArray[np.int64]) -> Feed:
 def feed_of(session: Any, samples: RetrievedCandidates, taken: NDArray[np.int64]) -> Feed:
     """Inputs of a session for some of the rows; a graph leaves out inputs that it does not use."""
     return _complete(session, _tensors(samples, taken))
+
+
+def repeated(samples: RetrievedCandidates) -> Feeds:
+    """The first rows of ``samples``, which are repeated where there are fewer."""
+    return lambda session, rows: feed_of(session, samples, np.arange(rows) % len(samples.history))
 
 
 def _complete(session: Any, feed: Feed) -> Feed:

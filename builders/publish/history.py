@@ -18,8 +18,10 @@ from rich.text import Text
 from builders.compress.report.rows import GRAPH_HEADINGS, graph_rows, test_line
 from builders.compress.result import ChainResult
 from builders.compress.result_table import result_table
+from builders.dataset.settings import Data
+from builders.evaluation.cold_start_table import ColdStart, render_cold_start
 from builders.evaluation.quality_rows import render, rows_of
-from builders.settings import Data, Settings
+from builders.settings import Settings
 from serving.manifest import check
 from serving.repository import current_release
 
@@ -70,6 +72,8 @@ def _quality(found: Any) -> Iterator[RenderableType]:
     yield render(rows_of(rows))
     if change:
         yield Text(test_line(change))
+    if "cold_start" in found:
+        yield render_cold_start(ColdStart.from_json(found["cold_start"]))
 
 
 def _graphs(export: Mapping[str, Any]) -> Iterator[RenderableType]:

@@ -63,16 +63,32 @@ class OfflinePipeline:
         self._score = score
         self._dataset = dataset
 
-    def recommend(self, users: NDArray[np.int64], k: int) -> Ranked:
+    def recommend(
+        self,
+        users: NDArray[np.int64],
+        k: int,
+        query: NDArray[np.float32] | None = None,
+        weight: float = 0.0,
+        similar: int = 0,
+    ) -> Ranked:
         """Rank for users by their events before the test event.
 
         As in serving, items that lie behind a user's newest ``KEPT_EVENTS`` count as new.
+
+        Args:
+            query: float32 [B, V], vectors of pictures that come with the requests.
+            weight: of a picture against a history.
+            similar: items that look like the picture and join the candidates.
         """
         tables = self._features.tables
         history = self._dataset.histories("test", users, tables.history)
         seen = seen_items(self._dataset, "test", users)[:, -self._remembered :]
         candidate = self._features.retrieve(history, seen, tables.candidates)
+        if query is not None:
+            candidate = self._features.add_similar(query, seen, candidate, similar)
         packed = self._features.pack(history, candidate)
+        if query is not None:
+            self._features.write_columns(packed, query, history, candidate, weight)
         logit = self._score(history, candidate, packed)
         flags = (candidate > 0) * np.uint8(self._policy.REAL)
         top_k = np.full(len(users), k, np.int32)

@@ -8,36 +8,42 @@ is never overwritten: each release gets the next number.
 
 from __future__ import annotations
 
-import filecmp
 import json
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from builders.dataset.dataset import Dataset
-from builders.export.item_lookup import table_of
-from builders.export.torch2onnx import MODEL
-from builders.ranker.weights import DESCRIPTION, UNCOMPRESSED, WEIGHTS
+from builders.publish.step_files import RankerFiles, VisualFiles
 from builders.settings import Settings
 from builders.stages import sync, sync_tree
 from ensembles.errors import ReleaseError
 from ensembles.pipeline import Pipeline
 from ensembles.profiles import Knobs
-from ensembles.recommend import RECOMMEND, RECOMMEND_LOOKUP
-from ensembles.render import render_pipeline, write_configs
+from ensembles.recommend import (
+    ENCODE_IMAGE,
+    FEATURES,
+    IMAGE_ENCODER,
+    PREPROCESS,
+    RECOMMEND,
+    RECOMMEND_VISUAL,
+    chains,
+    step_names,
+)
+from ensembles.render import render, write_configs
 from serving.manifest import write_manifest
 
 SOURCE = Path(__file__).resolve().parents[2] / "model_repository"
 """The source of every step: ``STEP/1``."""
 
-_STEPS = [step.name for step in RECOMMEND.steps]
-_ITEM_VECTORS = Path("tables", "item_vectors.npy")
+ITEM_VECTORS = Path("tables", "item_vectors.npy")
 """In the features step's version folder, where the ranker's graph does not hold its item table."""
+_VISUAL = (ENCODE_IMAGE.name, RECOMMEND_VISUAL.name, PREPROCESS.name, IMAGE_ENCODER.name)
 
 
 def knobs_of(settings: Settings) -> Knobs:
@@ -51,87 +57,69 @@ def knobs_of(settings: Settings) -> Knobs:
         queue_timeout_ms=s.queue_timeout_ms,
         history=settings.features.history,
         candidates=settings.retrieval.candidates,
+        image_size=settings.visual.size,
+        visual_weight=settings.visual.weight,
+        visual_candidates=settings.visual.candidates,
     )
 
 
-def chain_of(features: Path, settings: Settings) -> tuple[Pipeline, Knobs]:
-    """The form of the chain that a release needs, by the version folder of its features step."""
+def chains_of(
+    repository: Path, release: int, settings: Settings
+) -> tuple[tuple[Pipeline, ...], Knobs]:
+    """The ensembles that a release needs, by what lies in its version folders."""
     knobs = knobs_of(settings)
-    if not (features / _ITEM_VECTORS).is_file():
-        return RECOMMEND, knobs
-    table = np.load(features / _ITEM_VECTORS, mmap_mode="r", allow_pickle=False)
-    return RECOMMEND_LOOKUP, replace(knobs, vector_width=table.shape[1])
+    table = repository / FEATURES.name / str(release) / ITEM_VECTORS
+    lookup = table.is_file()
+    if lookup:
+        width = np.load(table, mmap_mode="r", allow_pickle=False).shape[1]
+        knobs = replace(knobs, vector_width=width)
+    visual = (repository / IMAGE_ENCODER.name / str(release)).is_dir()
+    return chains(lookup=lookup, visual=visual), knobs
+
+
+def models_of(repository: Path, release: int) -> list[str]:
+    """Every model that has a version folder of the release."""
+    return sorted(f.parent.name for f in repository.glob(f"*/{release}") if f.is_dir())
 
 
 def next_release(repository: Path) -> int:
     """One more than the highest version of any model in ``repository``, from 1."""
-    taken = [
-        int(folder.name)
-        for model in [*_STEPS, RECOMMEND.name]
-        for folder in repository.glob(f"{model}/*")
-        if folder.name.isdigit()
-    ]
+    taken = [int(folder.name) for folder in repository.glob("*/*") if folder.name.isdigit()]
     return max(taken, default=0) + 1
 
 
-@dataclass(frozen=True)
-class RankerFiles:
-    """Folders with what makes a ranker's version folder.
-
-    Attributes:
-        compressed: ``model.onnx`` as it is served, with its item table beside it where the
-            graph does not hold it, and the weights it was made from.
-        gpu: graph and engine of the gpu profile.
-        uncompressed: weights that compression started from, for a later warm start.
-    """
-
-    compressed: Path
-    gpu: Path
-    uncompressed: Path
-
-    def copy(self, version: Path, item_vectors: Path) -> None:
-        """Write them into the version folder of the step ``ranker``.
-
-        Args:
-            item_vectors: where the item table goes, if the graph does not hold it.
-        """
-        for name in (MODEL, WEIGHTS, DESCRIPTION):
-            shutil.copy2(self.compressed / name, version / name)
-        table = table_of(self.compressed / MODEL)
-        if table.is_file():
-            shutil.copy2(table, item_vectors)
-        shutil.copytree(self.gpu, version / "gpu")
-        original = self.uncompressed / WEIGHTS
-        if not filecmp.cmp(self.compressed / WEIGHTS, original, shallow=False):
-            (version / UNCOMPRESSED).mkdir()
-            for name in (WEIGHTS, DESCRIPTION):
-                shutil.copy2(self.uncompressed / name, version / UNCOMPRESSED / name)
-
-
 def assemble(
-    staging: Path, settings: Settings, dataset: Dataset, tables: Path, ranker: RankerFiles
+    staging: Path,
+    settings: Settings,
+    dataset: Dataset,
+    tables: Path,
+    ranker: RankerFiles,
+    visual: VisualFiles | None = None,
 ) -> None:
     """Write a complete repository, with the release as number 1, into the folder ``staging``.
 
     Args:
         tables: feature tables, as ``builders.retrieval`` writes them.
         ranker: what the ranker step loads.
+        visual: None for a release that takes no pictures.
     """
-    for step in _STEPS:
+    for step in step_names(chains(lookup=False, visual=visual is not None)):
         shutil.copytree(
             SOURCE / step / "1",
             staging / step / "1",
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-    features = staging / "features" / "1"
+    features = staging / FEATURES.name / "1"
     shutil.copytree(tables, features / "tables")
-    ranker.copy(staging / "ranker" / "1", features / _ITEM_VECTORS)
+    ranker.copy(staging / "ranker" / "1", features / ITEM_VECTORS)
     names = staging / "policy" / "1" / "tables"
     names.mkdir()
     shutil.copy2(tables / "item_ids.json", names / "item_ids.json")
+    if visual is not None:
+        visual.copy(staging)
     _write_about(staging / RECOMMEND.name / "1", settings, dataset)
-    pipeline, knobs = chain_of(features, settings)
-    write_configs(staging, pipeline, 1, knobs)
+    pipelines, knobs = chains_of(staging, 1, settings)
+    write_configs(staging, pipelines, 1, knobs)
 
 
 def _write_about(folder: Path, settings: Settings, dataset: Dataset) -> None:
@@ -162,18 +150,20 @@ def publish(checked: Path, repository: Path, settings: Settings, about: Mapping[
         The number of the release.
 
     Raises:
-        ReleaseError: the repository cannot be written.
+        ReleaseError: the repository cannot be written, or serves pictures that the release
+            does not take.
     """
-    release = next_release(repository)
+    release, models = next_release(repository), models_of(checked, 1)
+    _keep_taking_pictures(repository, models)
     try:
         repository.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=repository.parent, prefix=".publishing-") as folder:
             staging = Path(folder)
-            for model in [*_STEPS, RECOMMEND.name]:
+            for model in models:
                 shutil.copytree(checked / model / "1", staging / model / str(release))
             write_manifest(staging, release, about)
             sync_tree(staging)
-            for model in [*_STEPS, RECOMMEND.name]:
+            for model in models:
                 (repository / model).mkdir(exist_ok=True)
                 (staging / model / str(release)).rename(repository / model / str(release))
                 sync(repository / model)
@@ -186,13 +176,21 @@ def publish(checked: Path, repository: Path, settings: Settings, about: Mapping[
     return release
 
 
+def _keep_taking_pictures(repository: Path, models: list[str]) -> None:
+    """Steps that stay at an older release would lose the versions of the others beside them."""
+    left = sorted(m for m in _VISUAL if (repository / m).is_dir() and m not in models)
+    if left:
+        raise ReleaseError(
+            f"{repository} serves pictures ({', '.join(left)}) and the new release takes none; "
+            "keep data.images or visual.covers, or build into another folder with --out"
+        )
+
+
 def _make_current(repository: Path, release: int, settings: Settings) -> None:
-    """Write the configurations; the ensemble's comes last, and with it the release is current."""
-    pipeline, knobs = chain_of(repository / "features" / str(release), settings)
-    files = render_pipeline(pipeline, release, knobs)
-    ensemble = Path(RECOMMEND.name, "config.pbtxt")
-    for path in [*(p for p in files if p != ensemble), ensemble]:
-        _replace(repository / path, files[path])
+    """Write the configurations; with that of ``recommend``, the last, the release is current."""
+    pipelines, knobs = chains_of(repository, release, settings)
+    for path, text in render(pipelines, release, knobs).items():
+        _replace(repository / path, text)
 
 
 def _replace(path: Path, text: str) -> None:

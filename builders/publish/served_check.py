@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from builders.dataset.dataset import Dataset
 from builders.evaluation.metrics import Metrics
 from builders.publish.offline import OfflinePipeline, Ranked
+from builders.publish.picture_check import USERS, PictureCheck, samples, served_vectors
 from builders.publish.user_state import seed_state
+from builders.settings import Settings
 from ensembles.errors import VerificationError
 from serving.client import Client, Recommendation, Request
 from serving.ports import Ports
@@ -34,6 +37,7 @@ class ServedCheck:
         largest_difference: of a score, served against offline.
         ndcg_served: NDCG@10 of the served lists against the held-out items.
         ndcg_offline: the same of the offline lists.
+        pictures: of requests that carry one; None where the release takes none.
     """
 
     users: int
@@ -41,6 +45,7 @@ class ServedCheck:
     largest_difference: float
     ndcg_served: float
     ndcg_offline: float
+    pictures: PictureCheck | None
 
     def summary(self) -> str:
         """One line for the build's output."""
@@ -49,7 +54,7 @@ class ServedCheck:
             f"{self.users - self.identical} differ among ties only, largest score difference "
             f"{self.largest_difference:.1e}; NDCG@10 served {self.ndcg_served:.4f}, "
             f"offline {self.ndcg_offline:.4f}"
-        )
+        ) + (f"; {self.pictures.summary()}" if self.pictures else "")
 
     def figures(self) -> dict[str, Any]:
         """For the manifest."""
@@ -57,49 +62,88 @@ class ServedCheck:
 
 
 def served_check(
-    staging: Path,
-    dataset: Dataset,
-    offline: OfflinePipeline,
-    tolerance: float,
-    count: int,
+    staging: Path, dataset: Dataset, offline: OfflinePipeline, settings: Settings
 ) -> ServedCheck:
-    """Serve the repository ``staging`` and compare the answers of ``count`` users.
+    """Serve the repository ``staging`` and compare the answers of ``export.check_users`` users.
 
     Raises:
-        VerificationError: a score is off by more than ``tolerance``, or an item stands where
-            its score does not allow it.
+        VerificationError: a score is off by more than ``export.tolerance``, a vector by more than
+            ``visual.tolerance``, or an item stands where its score does not allow it.
         ServerError: the release does not start.
     """
     users, targets = dataset.targets("test")
+    count = settings.export.check_users
     if len(users) > count:
         chosen = np.sort(np.random.default_rng(0).choice(len(users), count, replace=False))
         users, targets = users[chosen], targets[chosen]
-    ranked = offline.recommend(users, K)
-    served = list(_ask(staging, dataset, users))
-    number = {item: n for n, item in enumerate(dataset.item_ids)}
-    items = np.zeros((len(users), K), np.int64)
-    scores = np.zeros((len(users), K), np.float32)
-    for row, answer in enumerate(served):
-        items[row, : len(answer.items)] = [number[i] for i in answer.items]
-        scores[row, : len(answer.scores)] = answer.scores
-    largest = compare(ranked, items, scores, tolerance, users)
+    with _served(staging, dataset) as server, Client(server.grpc) as client:
+        ranked = offline.recommend(users, K)
+        served = _numbered(dataset, [client.recommend(_request(dataset, u)) for u in users])
+        pictures = _check_pictures(server, client, staging, dataset, offline, settings)
+    items, scores = served
     return ServedCheck(
         users=len(users),
         identical=int((items == ranked.item).all(axis=1).sum()),
-        largest_difference=largest,
+        largest_difference=compare(ranked, items, scores, settings.export.tolerance, users),
         ndcg_served=ndcg(items, targets),
         ndcg_offline=ndcg(ranked.item, targets),
+        pictures=pictures,
     )
 
 
-def _ask(staging: Path, dataset: Dataset, users: NDArray[np.int64]) -> Iterator[Recommendation]:
-    """Answers of a temporary server, whose user state ends before the test events."""
+def _check_pictures(
+    server: TritonServer,
+    client: Client,
+    staging: Path,
+    dataset: Dataset,
+    offline: OfflinePipeline,
+    settings: Settings,
+) -> PictureCheck | None:
+    """Vectors against the build's; then users who send a picture, from the served vectors on."""
+    files = samples(staging)
+    if not files:
+        return None
+    vectors, off = served_vectors(server.grpc, staging, files, settings)
+    users = dataset.targets("test")[0][:USERS]
+    which = np.arange(len(users)) % len(files)
+    visual = settings.visual
+    ranked = offline.recommend(users, K, vectors[which], visual.weight, visual.candidates)
+    asked = [_request(dataset, u, files[n]) for u, n in zip(users, which, strict=True)]
+    items, scores = _numbered(dataset, [client.recommend(request) for request in asked])
+    return PictureCheck(
+        pictures=len(files),
+        vector_difference=off,
+        users=len(users),
+        identical=int((items == ranked.item).all(axis=1).sum()),
+        largest_difference=compare(ranked, items, scores, settings.export.tolerance, users),
+    )
+
+
+@contextmanager
+def _served(staging: Path, dataset: Dataset) -> Iterator[TritonServer]:
+    """A temporary server, whose user state ends before the test events."""
     with tempfile.TemporaryDirectory(prefix="millirank-state-") as state:
         seed_state(Path(state), staging, dataset, hold_out_test=True)
         options = ServerOptions(ports=Ports(0, 0, 0), state=f"lmdb://{state}")
-        with TritonServer(staging, options) as server, Client(server.grpc) as client:
-            for user in users:
-                yield client.recommend(Request(user_id=dataset.user_ids[user], k=K))
+        with TritonServer(staging, options) as server:
+            yield server
+
+
+def _request(dataset: Dataset, user: int, image: Path | None = None) -> Request:
+    return Request(user_id=dataset.user_ids[user], k=K, image=image)
+
+
+def _numbered(
+    dataset: Dataset, answers: Sequence[Recommendation]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Item numbers and scores, both [B, K], 0 in unused slots."""
+    number = {item: n for n, item in enumerate(dataset.item_ids)}
+    items = np.zeros((len(answers), K), np.int64)
+    scores = np.zeros((len(answers), K), np.float32)
+    for row, answer in enumerate(answers):
+        items[row, : len(answer.items)] = [number[i] for i in answer.items]
+        scores[row, : len(answer.scores)] = answer.scores
+    return items, scores
 
 
 def compare(

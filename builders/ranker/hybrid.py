@@ -21,6 +21,7 @@ from builders.ranker.interface import FeatureHead, Ranker
 from builders.ranker.scoring import candidate_scores
 from builders.retrieval.feature_step import FeatureStep
 from builders.settings import Settings
+from ensembles.contracts import HEAD_FEATURES
 
 FACTORS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
 """What the fitted head is multiplied with; cross-validation chooses."""
@@ -53,7 +54,7 @@ class Examples:
 
     Attributes:
         score: float [M, C], of the sequence model.
-        features: float [M, C, F].
+        features: float [M, C, F], what the head reads.
         real: bool [M, C], False for padding.
         correction: float [C], logarithm of how many items a column stands for.
     """
@@ -118,7 +119,7 @@ def collect_examples(
     candidate = np.concatenate([target[:, None], candidate], axis=1)
     return Examples(
         torch.from_numpy(candidate_scores(ranker, history, candidate)),
-        torch.from_numpy(step.pack(history, candidate)),
+        torch.from_numpy(step.pack(history, candidate)[..., :HEAD_FEATURES]),
         torch.from_numpy(candidate > 0),
         torch.cat([torch.zeros(1 + count), torch.full((_RANDOM,), dataset.items / _RANDOM).log()]),
     )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ensembles.contracts import CANDIDATE_FEATURES_WIDTH
+from ensembles.contracts import HEAD_FEATURES
 
 
 class Ranker(nn.Module, ABC):
@@ -57,21 +57,36 @@ class Ranker(nn.Module, ABC):
         """
         user = self.user_vector(history).unsqueeze(-1)
         score = torch.matmul(self.candidate_vectors(candidate), user).squeeze(-1)
-        return score if self.head is None else score + self.head(candidate_features)
+        return self.blended(score, candidate_features)
+
+    def blended(self, score: Tensor, features: Tensor) -> Tensor:
+        """Scores of the sequence model with what else is known of the candidates: float [B, C].
+
+        The head is added first. The picture of a request then takes its share of the whole:
+        scores are multiplied with 1 - its weight, and its weighted match is added.
+
+        Args:
+            score: float [B, C].
+            features: float [B, C, F].
+        """
+        if self.head is not None:
+            score = score + self.head(features)
+        match, weight = features[..., HEAD_FEATURES], features[..., HEAD_FEATURES + 1]
+        return score * (1 - weight) + match
 
 
 class FeatureHead(nn.Module):
-    """A small network over packed candidate features: float [B, C, F] → [B, C].
+    """A small network over the first features of candidates: float [..., F] → [...].
 
     It starts at zero, so that an untrained head leaves the ranker's order alone.
     """
 
     def __init__(self, hidden: int = 16) -> None:
         super().__init__()
-        self.hidden = nn.Linear(CANDIDATE_FEATURES_WIDTH, hidden)
+        self.hidden = nn.Linear(HEAD_FEATURES, hidden)
         self.out = nn.Linear(hidden, 1, bias=False)
         nn.init.zeros_(self.out.weight)
 
     def forward(self, features: Tensor) -> Tensor:
-        score: Tensor = self.out(torch.relu(self.hidden(features)))
+        score: Tensor = self.out(torch.relu(self.hidden(features[..., :HEAD_FEATURES])))
         return score.squeeze(-1)

@@ -18,9 +18,10 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from builders.dataset.dataset import Dataset
-from builders.evaluation.metrics import Metrics, ranks_of
-from builders.evaluation.ranking import seen_items
+from builders.evaluation.metrics import Metrics
+from builders.evaluation.ranking import ranks_of_users
 from builders.ranker.batches import Batch
+from builders.ranker.fusion import redraw
 from builders.ranker.interface import Ranker
 from builders.ranker.losses import full_softmax, sampled_softmax
 from builders.ranker.scoring import SequenceScorer
@@ -39,7 +40,10 @@ class SequenceModule(lightning.LightningModule):
         ranker: what is trained.
         averaged: moving average of its weights, or None; what is validated and kept.
         best: highest validation NDCG@10 so far; its weights are in ``work / BEST``.
+        rows: int64, row 0 and the items that take part in the softmax; None: all do.
     """
+
+    rows: Tensor | None
 
     def __init__(
         self,
@@ -49,7 +53,13 @@ class SequenceModule(lightning.LightningModule):
         history: int,
         work: Path,
         log: Callable[[str], None],
+        only_trained: bool = False,
     ) -> None:
+        """``only_trained``: items without a training event take no part in the softmax.
+
+        As negatives every batch would push them away from wherever their picture or text, or
+        a teacher, puts them.
+        """
         super().__init__()
         self.ranker = ranker
         if ranker.head is not None:
@@ -68,6 +78,10 @@ class SequenceModule(lightning.LightningModule):
         self._ranks: list[NDArray[np.int64]] = []
         count = np.bincount(dataset.item[dataset.train_mask()], minlength=dataset.items + 1)
         chance = torch.from_numpy(count.astype(np.float32))
+        rows = torch.from_numpy(np.append(0, np.flatnonzero(count))) if only_trained else None
+        self.register_buffer("rows", rows, persistent=False)
+        if rows is not None:
+            chance = chance[rows]
         chance[1:] += 1  # An item that training has not seen is still drawn as a negative.
         self.register_buffer("chance", chance / chance.sum(), persistent=False)
 
@@ -85,6 +99,9 @@ class SequenceModule(lightning.LightningModule):
         # Dropout and negatives of an epoch follow from its number, also after a kill.
         torch.manual_seed(self._settings.seed + 7919 * self.current_epoch + self.global_rank)
 
+    def on_train_batch_start(self, *_: Any) -> None:
+        redraw(self.ranker)
+
     def training_step(self, batch: Batch, _: int) -> Tensor:
         real = batch.target > 0
         state = self.ranker.encode(batch.history)[real]
@@ -93,6 +110,9 @@ class SequenceModule(lightning.LightningModule):
     def _loss(self, state: Tensor, vectors: Tensor, target: Tensor) -> Tensor:
         train = self._settings
         common = {"temperature": train.temperature, "label_smoothing": train.label_smoothing}
+        if self.rows is not None:
+            vectors = vectors.index_select(0, self.rows)
+            target = torch.searchsorted(self.rows, target)
         if train.loss == "full_softmax":
             return full_softmax(state, vectors, target, **common)
         chance = self.get_buffer("chance")
@@ -106,9 +126,7 @@ class SequenceModule(lightning.LightningModule):
 
     def validation_step(self, users: NDArray[np.int64], _: int) -> None:
         scorer = SequenceScorer(self.kept, self._dataset, self._history)
-        target = self._dataset.item[self._dataset.validation[users]]
-        seen = seen_items(self._dataset, "validation", users)
-        self._ranks.append(ranks_of(scorer("validation", users), target, seen))
+        self._ranks.append(ranks_of_users(scorer, self._dataset, "validation", users))
 
     def on_validation_epoch_end(self) -> None:
         quality = Metrics.of(np.concatenate(self._ranks))

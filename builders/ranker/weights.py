@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,8 +75,13 @@ def load_ranker(folder: Path) -> SavedRanker:
 
 def write_weights(ranker: Ranker, path: Path) -> None:
     """Write a ranker's weights, whole or not at all."""
+    write_tensors(ranker.state_dict(), path)
+
+
+def write_tensors(named: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as safetensors, whole or not at all."""
     partial = path.with_suffix(".partial")
-    state = {name: value.detach().cpu().contiguous() for name, value in ranker.state_dict().items()}
+    state = {name: value.detach().cpu().contiguous() for name, value in named.items()}
     save_file(state, str(partial))
     partial.replace(path)
 

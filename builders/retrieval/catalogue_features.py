@@ -1,6 +1,6 @@
-"""Candidate features of the whole catalogue at once, for full ranking.
+"""What the head reads of the whole catalogue at once, for full ranking.
 
-The same numbers as ``FeatureStep.pack`` with every item as a candidate (a test compares them),
+The same numbers as in ``FeatureStep.pack`` with every item as a candidate (a test compares them),
 an order of magnitude faster: rows share their candidates, so looking up becomes multiplying.
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from builders.retrieval.feature_step import FeatureStep
-from ensembles.contracts import CANDIDATE_FEATURES_WIDTH
+from ensembles.contracts import HEAD_FEATURES
 
 
 def pack_catalogue(step: FeatureStep, history: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -18,7 +18,7 @@ def pack_catalogue(step: FeatureStep, history: NDArray[np.int32]) -> NDArray[np.
     tables = step.tables
     newest = history[:, -tables.recent :]
     decayed = tables.event_weights[-newest.shape[1] :] * (newest > 0)
-    packed = np.empty((len(history), tables.items + 1, CANDIDATE_FEATURES_WIDTH), np.float32)
+    packed = np.empty((len(history), tables.items + 1, HEAD_FEATURES), np.float32)
     for row, events, weights in zip(packed, newest, decayed, strict=True):
         near = tables.neighbour_weight[events] * weights[:, None]
         row[:, 0] = np.bincount(

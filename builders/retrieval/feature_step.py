@@ -63,7 +63,26 @@ class FeatureStep(Protocol):
         """Neighbour sums [B, C], given each row's best [B], on the scale of the features."""
 
     def pack(self, history: NDArray[np.int32], candidate: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Candidate features, float32 [B, C, 5], of candidates int32 [B, C]."""
+        """Candidate features, float32 [B, C, 7], of candidates int32 [B, C]."""
+
+    def add_similar(
+        self,
+        query: NDArray[np.float32],
+        seen: NDArray[np.int32],
+        found: NDArray[np.int32],
+        count: int,
+    ) -> NDArray[np.int32]:
+        """Candidates [B, C] after unseen items that look like the queries [B, V] have joined."""
+
+    def write_columns(
+        self,
+        packed: NDArray[np.float32],
+        query: NDArray[np.float32],
+        history: NDArray[np.int32],
+        candidate: NDArray[np.int32],
+        weight: float,
+    ) -> None:
+        """Put what the queries' pictures count into packed features, in place."""
 
 
 def open_feature_step(tables: Path, version: Path = _VERSION) -> FeatureStep:

@@ -89,7 +89,7 @@ def _add_profiles(builder: Any, config: Any, network: Any, profile: EngineProfil
     """One optimisation profile for each candidate count."""
     inputs = [network.get_input(n) for n in range(network.num_inputs)]
     added: _Profiles = []
-    for count in profile.candidates:
+    for count in profile.counts:
         ours = builder.create_optimization_profile()
         shapes = {t.name: profile.shapes(t.name, tuple(t.shape), count) for t in inputs}
         for name, (small, usual, large) in shapes.items():

@@ -20,17 +20,23 @@ class EngineProfile:
     """Lengths and batch sizes of a release.
 
     Attributes:
-        history: events of a history.
-        candidates: candidate counts of requests, which are padded to one of them. Each gets an
-            optimisation profile of its own: a kernel that fits one length beats one for all.
         serving_batch: rows that the kernels are chosen for.
         max_batch: most rows.
+        history: events of a history; 0 where no input has such a length.
+        candidates: candidate counts of requests, which are padded to one of them. Each gets an
+            optimisation profile of its own: a kernel that fits one length beats one for all.
+            Empty where no input has such a length; then there is one profile.
     """
 
-    history: int
-    candidates: tuple[int, ...]
     serving_batch: int
     max_batch: int
+    history: int = 0
+    candidates: tuple[int, ...] = ()
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Of each optimisation profile, its candidate count."""
+        return self.candidates or (0,)
 
     def shapes(
         self, name: str, shape: Sequence[int], candidates: int
@@ -39,18 +45,20 @@ class EngineProfile:
 
         Args:
             name: inputs named ``history...`` are [batch, history, ...], those named
-                ``candidate...`` are [batch, candidates, ...].
+                ``candidate...`` are [batch, candidates, ...]; of others only the batch is free.
             shape: as in the graph, -1 where it is free.
 
         Raises:
             BuildError: another input, or a fixed length that is not the release's.
         """
         lengths = {"history": self.history, "candidate": candidates}
-        length = next((n for start, n in lengths.items() if name.startswith(start)), None)
-        if length is None or len(shape) < 2 or -1 in shape[2:]:
+        fixed = shape[1] if len(shape) > 1 and shape[1] != -1 else 0
+        length = next((n for start, n in lengths.items() if name.startswith(start)), fixed)
+        if not length or len(shape) < 2 or -1 in shape[2:]:
             raise BuildError(
                 f"the graph's input {name!r} of shape {tuple(shape)} is neither a history nor a "
-                "candidate tensor, so that an engine's shapes for it are unknown"
+                "candidate tensor, nor is its batch the only free length, so that an engine's "
+                "shapes for it are unknown"
             )
         if shape[0] != -1 or shape[1] not in {-1, length}:
             raise BuildError(

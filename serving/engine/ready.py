@@ -1,9 +1,9 @@
-"""Before the server starts with the gpu profile: every ranker gets an engine that fits.
+"""Before the server starts with the gpu profile: ranker and image encoder get engines that fit.
 
-Triton loads ``ranker/N/model.plan``. A release holds ``ranker/N/gpu``: the graph, and the engine
+Triton loads ``STEP/N/model.plan``. A release holds ``STEP/N/gpu``: the graph, and the engine
 that the build made of it. Where that engine fits this GPU and this TensorRT, ``model.plan``
 becomes a link to it; otherwise the engine is built again from the graph. What is built here goes
-into ``ranker/N/engine_cache``, which is no part of the release, so that a release stays as it was
+into ``STEP/N/engine_cache``, which is no part of the release, so that a release stays as it was
 published; it has a record of its own with the hashes of graph and plan.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ensembles.errors import BuildError, ReleaseError, ServerError
-from ensembles.recommend import RANKER
+from ensembles.profiles import GPU, Backend
 from serving.engine.build import LOG, TIMING_CACHE, build_plan
 from serving.engine.builder_log import Log
 from serving.engine.device import find_gpu
@@ -24,13 +24,16 @@ from serving.engine.record import GRAPH, PLAN, RECORD, unfit
 from serving.manifest import ENGINE_CACHE
 
 PUBLISHED = "gpu"
+_ENGINES = [step for step, backend in GPU.backends.items() if backend == Backend.TENSORRT]
 _LOADED = 2
 """Versions of a step that Triton loads: the newest ones."""
 _BUILDING = "building-"
 
 
 def ready_engines(repository: Path, release: int, log: Log) -> None:
-    """Ready the engine of ``release`` and of whatever other version Triton loads with it.
+    """Ready the engines of ``release`` and of whatever other version Triton loads with it.
+
+    A release without pictures has no image encoder.
 
     Raises:
         ReleaseError: ``release`` has no graph for the gpu profile.
@@ -38,23 +41,24 @@ def ready_engines(repository: Path, release: int, log: Log) -> None:
             cannot be written.
     """
     library = triton_library(find_gpu())
-    versions = sorted(int(f.name) for f in (repository / RANKER.name).glob("*") if f.name.isdigit())
-    for version in versions[-_LOADED:]:
-        folder = repository / RANKER.name / str(version)
-        if version != release and not (folder / PUBLISHED / GRAPH).is_file():
-            log(f"ranker {version} has no graph for the gpu profile; Triton cannot load it")
-            continue
-        ready_engine(folder, library, log)
+    for step in _ENGINES:
+        folders = [f for f in (repository / step).glob("*") if f.name.isdigit()]
+        for folder in sorted(folders, key=lambda f: int(f.name))[-_LOADED:]:
+            if int(folder.name) != release and not (folder / PUBLISHED / GRAPH).is_file():
+                log(f"{step} {folder.name} has no graph for the gpu profile; Triton cannot load it")
+                continue
+            ready_engine(folder, library, log)
 
 
 def ready_engine(version: Path, library: Library, log: Log) -> None:
-    """Let ``model.plan`` in a version folder of the ranker be an engine that fits ``library``.
+    """Let ``model.plan`` in a version folder of a step be an engine that fits ``library``.
 
     Raises:
         ReleaseError: the version holds no graph for the gpu profile.
         ServerError: the engine cannot be built, or the folder cannot be written.
     """
     published, cache = version / PUBLISHED, version / ENGINE_CACHE
+    name = f"{version.parent.name} {version.name}"
     graph = published / GRAPH
     if not graph.is_file():
         raise ReleaseError(
@@ -71,17 +75,17 @@ def ready_engine(version: Path, library: Library, log: Log) -> None:
         fits = next((f for f in (published, cache) if not unfit(f, graph, here)), None)
         if fits is None:
             log(
-                f"ranker {version.name}: the published engine is not for this machine "
+                f"{name}: the published engine is not for this machine "
                 f"({unfit(published, graph, here)}); building it again from {graph.name}"
             )
             _rebuild(graph, cache, library, log)
         _link(version, fits or cache)
     except OSError as e:
         raise ServerError(
-            f"the engine of ranker {version.name} cannot be put in place: {e.strerror} "
+            f"the engine of {name} cannot be put in place: {e.strerror} "
             f"({e.filename}); make {version} writable for the server, with space for the engine"
         ) from e
-    log(f"ranker {version.name}: engine of {library.name} {library.version} in place")
+    log(f"{name}: engine of {library.name} {library.version} in place")
 
 
 def _rebuild(graph: Path, cache: Path, library: Library, log: Log) -> None:

@@ -11,6 +11,7 @@ from builders.evaluation.retrieved import RetrievedCandidates
 from builders.export.engine_check import check_engine
 from builders.export.tensorrt import build_engine
 from builders.export.torch2onnx import export
+from builders.export.verify import repeated
 from builders.ranker.registry import build_ranker
 from builders.settings import Export
 from ensembles.errors import MissingExtra, VerificationError
@@ -59,7 +60,7 @@ def engine(
 def test_scores_are_those_of_onnx_runtime(
     library: Library, engine: Path, rows: RetrievedCandidates
 ) -> None:
-    build = check_engine(library, engine / "model.onnx", engine, rows, 1e-3)
+    build = check_engine(library, engine / "model.onnx", engine, repeated(rows), 1e-3)
     assert isinstance(build.executed, dict)
     assert set(build.executed["differences"]) == {"batch 1", "batch 4", "batch 16"}
     assert max(build.executed["differences"].values()) <= 1e-3
@@ -72,4 +73,4 @@ def test_a_difference_is_an_error(
     library: Library, engine: Path, rows: RetrievedCandidates
 ) -> None:
     with pytest.raises(VerificationError, match="differs from ONNX Runtime by more than -1"):
-        check_engine(library, engine / "model.onnx", engine, rows, -1)
+        check_engine(library, engine / "model.onnx", engine, repeated(rows), -1)

@@ -11,7 +11,8 @@ import torch
 from builders.dataset.dataset import Dataset
 from builders.export.item_lookup import export_ranker
 from builders.publish.offline import OfflinePipeline, torch_scorer
-from builders.publish.release import RankerFiles, assemble
+from builders.publish.release import assemble
+from builders.publish.step_files import RankerFiles
 from builders.publish.user_state import seed_state
 from builders.ranker.registry import build_ranker
 from builders.ranker.weights import SavedRanker, save_ranker

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.triton.tiny import FEATURE_WEIGHTS, Tiny
+from tests.triton.tiny import FEATURE_WEIGHTS, KNOBS, Tiny
 
 
 def event_weight(tables: Any, age: int) -> float:
@@ -46,7 +46,7 @@ def retrieve(tables: Any, history: Sequence[int], seen: Iterable[int], count: in
 def features(tables: Any, history: Sequence[int], item: int) -> list[float]:
     """The packed features of one candidate."""
     if item == 0:
-        return [0.0] * 5
+        return [0.0] * len(FEATURE_WEIGHTS)
     events = newest(tables, history)
     total = sum(weight for _, weight in events) or 1.0
 
@@ -62,7 +62,25 @@ def features(tables: Any, history: Sequence[int], item: int) -> list[float]:
         float(tables.popularity[item]),
         float(tables.recency[item]),
         match(tables.categories),
+        0.0,
+        0.0,
     ]
+
+
+def matching(tables: Any, query: Any, item: int) -> float:
+    """How much an item looks like a picture; 0 without one."""
+    return 0.0 if query is None else float(tables.visual.vectors[item].astype(float) @ query)
+
+
+def with_similar(
+    tables: Any, query: Any, seen: Iterable[int], retrieved: Sequence[int]
+) -> list[int]:
+    """Retrieved candidates, after the unseen ones of the items that look like the picture."""
+    count, gone = KNOBS.visual_candidates, set(seen)
+    pictured = [int(i) for i in np.flatnonzero(tables.visual.vectors.any(axis=1))]
+    by_match = sorted(pictured, key=lambda item: -matching(tables, query, item))
+    near = [item for item in by_match[: 2 * count] if item not in gone][:count]
+    return (near + [item for item in retrieved if item not in near])[: tables.candidates]
 
 
 def choose(scores: dict[int, float], seen: Iterable[int], k: int) -> list[tuple[int, float]]:
@@ -79,18 +97,24 @@ def recommend(
     k: int,
     candidates: Sequence[str] = (),
     recent: Sequence[str] = (),
+    query: Any = None,
 ) -> tuple[list[str], list[float]]:
-    """What the tiny release answers."""
+    """What the tiny release answers; ``query`` is the vector of the request's picture."""
     number = {item_id: n for n, item_id in enumerate(tiny.item_ids) if n}
     events = tiny.users.get(user, []) + [number[i] for i in recent if i in number]
     history = ([0] * tables.history + events)[-tables.history :]
     own = [number[i] for i in dict.fromkeys(candidates) if i in number]
     ranked = own or [i for i in retrieve(tables, history, events, tables.candidates) if i]
+    weight = 0.0
+    if query is not None:
+        weight = KNOBS.visual_weight if any(history) else 1.0
+        ranked = ranked if own else with_similar(tables, query, events, ranked)
     user_vector = tiny.vectors[history[-1]].astype(float)
     weights = FEATURE_WEIGHTS.astype(float)
     scores = {
         item: float(user_vector @ tiny.vectors[item].astype(float))
         + float(weights @ np.array(features(tables, history, item)))
+        + (weights[5] * weight * matching(tables, query, item) + weights[6] * weight)
         for item in ranked
     }
     best = choose(scores, events, k)

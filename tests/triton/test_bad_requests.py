@@ -167,7 +167,7 @@ async def test_wrong_request_past_the_chain_does_not_touch_others(server: Triton
         "ranker": [
             numbers("history", *[0] * 10),
             numbers("candidate", *[99_999] * 20),
-            tensor("candidate_features", DataType.FP32, (*wide, 5), bytes(400)),
+            tensor("candidate_features", DataType.FP32, (*wide, 7), bytes(560)),
         ],
         "policy": [
             tensor("logit", DataType.FP32, wide, bytes(80)),

@@ -192,7 +192,7 @@ def test_a_killed_build_goes_on(tmp_path, log):
     assert first.wait() == -signal.SIGKILL
     again = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert again.returncode == 0, again.stderr
-    assert "[2/7] retrieval: unchanged" in again.stdout
+    assert "[2/8] retrieval: unchanged" in again.stdout
     assert "training goes on from its last finished epoch" in again.stdout
     assert "epoch 1:" not in again.stdout
     assert "epoch 40:" in again.stdout

@@ -11,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensembles.profiles import Knobs
-from ensembles.recommend import RECOMMEND, RECOMMEND_LOOKUP
+from ensembles.recommend import RECOMMEND, chains, step_names
 from ensembles.render import write_configs
 from ensembles.step_code import load_step
+from tests.triton.tiny_visual import write_visual_files
 
 SOURCE = Path(__file__).resolve().parents[2] / "model_repository"
 ITEMS, USERS = 50, 30
 HISTORY, CANDIDATES, RECENT = 10, 20, 5
 BUCKETS = [20, 30, 60]
-FEATURE_WEIGHTS = np.array([1.0, 0.5, 0.25, 0.125, 0.5], np.float32)
+FEATURE_WEIGHTS = np.array([1.0, 0.5, 0.25, 0.125, 0.5, 2.0, 0.25], np.float32)
+KNOBS = Knobs(visual_weight=0.25, visual_candidates=4)
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def make_ranker(file: Path, vectors: NDArray[np.float32], *, lookup: bool = Fals
             helper.make_tensor_value_info("history", TensorProto.INT32, ["batch", HISTORY]),
             helper.make_tensor_value_info("candidate", TensorProto.INT32, ["batch", "width"]),
             helper.make_tensor_value_info(
-                "candidate_features", TensorProto.FLOAT, ["batch", "width", 5]
+                "candidate_features", TensorProto.FLOAT, ["batch", "width", len(FEATURE_WEIGHTS)]
             ),
             *looked_up,
         ],
@@ -149,18 +151,21 @@ def make_release(
     *,
     lookup: bool = False,
     width: int = 3,
+    visual: bool = False,
 ) -> Tiny:
     """Write repository and state below ``root``.
 
     Args:
         lookup: the features step looks the item table up, and not the ranker's graph.
         width: of the item table.
+        visual: the release takes pictures; see ``tiny_visual``.
     """
     repository, state = root / "repository", root / "state"
-    for step in RECOMMEND.steps:
+    pipelines = chains(lookup=lookup, visual=visual)
+    for step in step_names(pipelines):
         shutil.copytree(
-            SOURCE / step.name / "1",
-            repository / step.name / str(release),
+            SOURCE / step / "1",
+            repository / step / str(release),
             ignore=shutil.ignore_patterns("__pycache__"),
         )
     tables = repository / "features" / str(release) / "tables"
@@ -176,8 +181,9 @@ def make_release(
     about.mkdir(parents=True)
     (about / "catalogue.json").write_text(json.dumps({i: i.title() for i in ids[1:]}))
     lengths = {"history": HISTORY, "candidates": CANDIDATES, "vector_width": lookup * width}
-    pipeline = RECOMMEND_LOOKUP if lookup else RECOMMEND
-    write_configs(repository, pipeline, release, replace(knobs or Knobs(), **lengths))
+    write_configs(repository, pipelines, release, replace(knobs or KNOBS, **lengths))
+    if visual:
+        write_visual_files(repository, release)
     lengths = [1, 3, HISTORY, HISTORY + 4, 35]
     users = {
         f"user-{u}": (rng.permutation(ITEMS)[: lengths[u % len(lengths)]] + 1).tolist()

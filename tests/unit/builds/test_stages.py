@@ -65,6 +65,23 @@ def test_only_what_depends_on_a_change_runs_again(tmp_path, recorder):
     assert recorder.runs == ["first", "second"]
 
 
+def test_a_stage_that_is_needed_under_some_settings_only(tmp_path, recorder):
+    first, second = recorder.stages()
+    late = Stage(
+        "third",
+        recorder.write("third"),
+        needs=("first",),
+        needs_too=lambda s: ("second",) if s.train.epochs == 3 else (),
+    )
+    for epochs, text in ((2, "firstthird"), (3, "firstfirstsecondthird")):
+        stages = (first, second, late)
+        out = run_stages(stages, settings(epochs=epochs), tmp_path, recorder.lines.append)
+        assert (out["third"] / "text").read_text() == text
+    recorder.runs.clear()
+    run_stages(stages, settings(epochs=2), tmp_path, recorder.lines.append)
+    assert recorder.runs == []
+
+
 def test_going_back_to_earlier_settings_is_cached(tmp_path, recorder):
     recorder.build(tmp_path)
     recorder.build(tmp_path, epochs=3)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -17,8 +19,9 @@ from builders.compress.settings import Distil, QuantiseDynamic, QuantiseItems
 from builders.evaluation.metrics import Metrics
 from builders.evaluation.ranking import full_ranks
 from builders.ranker.compact import LowRankLinear, replace_module
-from builders.ranker.scoring import SequenceScorer
+from builders.ranker.scoring import SequenceScorer, scores
 from builders.ranker.settings import Ranker
+from tests.unit.ranker.tiny_log import ITEMS, dataset_of
 
 NARROW = Ranker(width=16, layers=1, heads=2, dropout=0.0)
 
@@ -113,6 +116,31 @@ def test_a_table_in_integers_recovers_but_is_not_distilled(
     before, after = state_of(model), state_of(recovered)
     assert torch.equal(before["item.values"], after["item.values"])
     assert not torch.equal(before["blocks.0.widen.weight"], after["blocks.0.widen.weight"])
+
+
+def _fused(data: CompressionData) -> CompressionData:
+    shape = data.settings.ranker.model_copy(update={"fuse": ("text",)})
+    return replace(data, settings=data.settings.model_copy(update={"ranker": shape}))
+
+
+def test_a_student_learns_from_its_teacher_where_items_without_events_are(
+    data: CompressionData, teacher: Model
+) -> None:
+    log = data.dataset
+    spans = itertools.pairwise(log.offsets)
+    without = dataset_of([[n for n in log.item[a:b] if n != ITEMS] for a, b in spans])
+    settings = Distil(student=NARROW, epochs=8, patience=8, learning_rate=0.02)
+    student = distil(teacher, settings, replace(_fused(data), dataset=without)).model
+    following = np.array([[ITEMS - 3, ITEMS - 2, ITEMS - 1]], np.int32)
+    for model in (teacher, student):
+        assert scores(model.ranker, following)[0, 1:].argmax() + 1 == ITEMS
+
+
+def test_labels_alone_do_not_teach_a_student_of_a_fused_ranker(
+    data: CompressionData, teacher: Model
+) -> None:
+    with pytest.raises(DoesNotApply, match="set label_weight below 1"):
+        distil(teacher, Distil(label_weight=1), _fused(data))
 
 
 def test_graph_passes_stay(data: CompressionData, teacher: Model) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from builders.dataset.build import REJECTS, build_dataset
 from builders.dataset.rules import core_rules, log_rules, parse, row_rules
-from builders.settings import Clean, Columns, Data
+from builders.dataset.settings import Clean, Columns, Data
 from ensembles.errors import SettingsError
 from tests.unit.dataset.conftest import LOOSE, block, events, settings_for, silent
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.dataset.build import build_dataset
+from builders.dataset.settings import Split
 from builders.dataset.split import global_time, leave_one_out, split_events
-from builders.settings import Split
 from ensembles.errors import DataError
 from tests.unit.dataset.conftest import LOOSE, settings_for, silent
 

@@ -5,7 +5,7 @@ import pytest
 from ensembles.contracts import DataType, TensorSpec
 from ensembles.errors import ContractError
 from ensembles.pipeline import Pipeline, Step
-from ensembles.recommend import RECOMMEND, RECOMMEND_LOOKUP
+from ensembles.recommend import RECOMMEND, RECOMMEND_VISUAL, chains, looked_up
 
 A = TensorSpec("a", DataType.FP32, (4,))
 B = TensorSpec("b", DataType.FP32, (4,))
@@ -26,16 +26,25 @@ def test_a_chain_that_fits_is_accepted():
     assert [s.name for s in chain().steps] == ["one", "two"]
 
 
-@pytest.mark.parametrize("form", [RECOMMEND, RECOMMEND_LOOKUP])
-def test_the_shipped_chain_is_features_ranker_policy(form):
-    assert [s.name for s in form.steps] == ["features", "ranker", "policy"]
+@pytest.mark.parametrize("lookup", [False, True])
+def test_the_shipped_chains(lookup):
+    steps = {p.name: [s.name for s in p.steps] for p in chains(lookup=lookup, visual=True)}
+    ranked = ["features", "ranker", "policy"]
+    assert steps == {
+        "encode_image": ["preprocess", "image_encoder"],
+        "recommend_visual": ["preprocess", "image_encoder", *ranked],
+        "recommend": ranked,
+    }
+    assert [p.name for p in chains(lookup=lookup, visual=False)] == ["recommend"]
 
 
-def test_the_two_forms_are_one_to_a_caller():
+@pytest.mark.parametrize("pipeline", [RECOMMEND, RECOMMEND_VISUAL])
+def test_the_two_forms_are_one_to_a_caller(pipeline):
+    form = looked_up(pipeline)
     for field in ("name", "inputs", "outputs"):
-        assert getattr(RECOMMEND, field) == getattr(RECOMMEND_LOOKUP, field)
-    wired = {t.name for s in RECOMMEND_LOOKUP.steps for t in s.inputs}
-    assert wired - {t.name for s in RECOMMEND.steps for t in s.inputs} == {
+        assert getattr(pipeline, field) == getattr(form, field)
+    wired = {t.name for s in form.steps for t in s.inputs}
+    assert wired - {t.name for s in pipeline.steps for t in s.inputs} == {
         "history_vector",
         "candidate_vector",
     }

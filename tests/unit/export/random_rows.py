@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from builders.evaluation.retrieved import RetrievedCandidates
+from ensembles.contracts import CANDIDATE_FEATURES_WIDTH
 
 
 def random_rows(items: int, history: int, candidates: int, rows: int = 20) -> RetrievedCandidates:
@@ -12,5 +13,5 @@ def random_rows(items: int, history: int, candidates: int, rows: int = 20) -> Re
     events = rng.integers(1, items + 1, (rows, history), dtype=np.int32)
     events[::2, : history // 2] = 0
     candidate = rng.integers(1, items + 1, (rows, candidates), dtype=np.int32)
-    features = rng.random((rows, candidates, 5), dtype=np.float32)
+    features = rng.random((rows, candidates, CANDIDATE_FEATURES_WIDTH), dtype=np.float32)
     return RetrievedCandidates(events, candidate, features, candidate[:, 0])

@@ -28,6 +28,7 @@ from builders.ranker.interface import Ranker
 from builders.ranker.registry import build_ranker
 from builders.ranker.tied import TiedRanker
 from builders.settings import Export
+from ensembles.contracts import CANDIDATE_FEATURES_WIDTH
 from ensembles.errors import BuildError
 from tests.unit.export.random_rows import random_rows
 from tests.unit.ranker.tiny_log import ITEMS, settings_of
@@ -102,7 +103,7 @@ def test_exported_graph_and_table(tmp_path: Path, name: str, samples: RetrievedC
     assert shapes == {
         "history": [-1, H],
         "candidate": [-1, -1],
-        "candidate_features": [-1, -1, 5],
+        "candidate_features": [-1, -1, CANDIDATE_FEATURES_WIDTH],
         "history_vector": [-1, H, D],
         "candidate_vector": [-1, -1, D],
     }

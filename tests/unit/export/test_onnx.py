@@ -15,6 +15,7 @@ from builders.export.verify import open_session, verify
 from builders.ranker.interface import Ranker
 from builders.ranker.registry import build_ranker
 from builders.settings import Export
+from ensembles.contracts import CANDIDATE_FEATURES_WIDTH
 from ensembles.errors import BuildError, VerificationError
 from tests.unit.export.random_rows import random_rows
 from tests.unit.ranker.tiny_log import ITEMS, settings_of
@@ -71,7 +72,7 @@ def test_exported_rankers(
     lengths = {
         name: [d.dim_value or -1 for d in tensor.shape.dim] for name, tensor in inputs.items()
     }
-    assert lengths.pop("candidate_features", [-1, -1, 5]) == [-1, -1, 5]
+    assert lengths.pop("candidate_features") == [-1, -1, CANDIDATE_FEATURES_WIDTH]
     assert lengths == {"history": [-1, H], "candidate": [-1, -1]}
     assert [o.name for o in graph.output] == ["logit"]
 

@@ -21,7 +21,7 @@ from builders.export.gpu_forms import with_float_tables
 from builders.export.item_lookup import export_lookup
 from builders.export.tensorrt import build_engine, builder_here
 from builders.export.torch2onnx import export
-from builders.export.verify import open_session
+from builders.export.verify import open_session, repeated
 from builders.ranker.compact import replace_module
 from builders.ranker.interface import Ranker
 from builders.ranker.registry import build_ranker
@@ -117,7 +117,7 @@ def rows() -> RetrievedCandidates:
 
 
 def test_an_engine_that_ran(engine: Path, rows: RetrievedCandidates) -> None:
-    build = check_engine(ON_A10, engine / "model.onnx", engine, rows, 1e-3)
+    build = check_engine(ON_A10, engine / "model.onnx", engine, repeated(rows), 1e-3)
     assert isinstance(build.executed, dict)
     zero = {"batch 1": 0.0, "batch 2": 0.0, "batch 4": 0.0}
     assert build.executed["differences"] == zero
@@ -133,7 +133,7 @@ def test_an_engine_that_differs(
 ) -> None:
     monkeypatch.setattr(_StandIn, "gap", gap)
     with pytest.raises(VerificationError, match=r"more than 0\.001: batch 1"):
-        check_engine(ON_A10, engine / "model.onnx", engine, rows, 1e-3)
+        check_engine(ON_A10, engine / "model.onnx", engine, repeated(rows), 1e-3)
     assert EngineBuild.read(engine).executed == "engine not executed"
 
 

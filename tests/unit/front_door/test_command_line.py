@@ -20,6 +20,8 @@ HEAVY = (
     "ibis",
     "optuna",
     "plotly",
+    "PIL",
+    "nvidia",
 )
 
 
@@ -43,6 +45,11 @@ def test_every_command_explains_itself(monkeypatch, capsys, command):
     code, out, _ = run(monkeypatch, capsys, command, "--help")
     assert code == 0
     assert f"millirank {command}" in out.replace("millirank.py", "millirank")
+
+
+def test_help_shows_the_first_steps_line_by_line(monkeypatch, capsys):
+    _, out, _ = run(monkeypatch, capsys, "--help")
+    assert "\n    millirank recommend --user 42 -k 10" in out
 
 
 def test_help_imports_nothing_heavy():
@@ -75,6 +82,18 @@ def test_help_imports_nothing_heavy():
         (["recommend"], 2, "Missing option '--user'"),
         (
             ["recommend", "--user", "1", "--server", "127.0.0.1:9", "--repository", "nowhere"],
+            1,
+            "error: no server answers at 127.0.0.1:9",
+        ),
+        (
+            ["recommend", "--user", "1", "--image", "nowhere.jpg", "--repository", "nowhere"],
+            1,
+            "error: image: expected a picture file, but nowhere.jpg cannot be read: No such file",
+        ),
+        (["preview"], 2, "Missing option '--user'"),
+        (["preview", "--user", "1", "--image", ""], 1, "error: image: expected a picture file"),
+        (
+            ["preview", "--user", "1", "--server", "127.0.0.1:9", "--repository", "nowhere"],
             1,
             "error: no server answers at 127.0.0.1:9",
         ),

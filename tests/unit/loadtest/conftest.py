@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.loadtest.triton_stub import TritonStub, handler
+from tests.unit.loadtest.triton_stub import PICTURES, TritonStub, handler
 
 
 @pytest.fixture
@@ -35,3 +35,13 @@ def release(tmp_path: Path) -> Path:
     holdout = {"users": [f"u{i}" for i in range(40)], "items": [f"i{i}" for i in range(40)]}
     (folder / "holdout.json").write_text(json.dumps(holdout))
     return tmp_path / "repository"
+
+
+@pytest.fixture
+def visual_release(release: Path) -> Path:
+    """The same, of a release that takes pictures."""
+    folder = release / "recommend_visual" / "3" / "samples"
+    folder.mkdir(parents=True)
+    for i, picture in enumerate(PICTURES):
+        (folder / f"{i}.jpg").write_bytes(picture)
+    return release

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensembles.errors import LoadTestError, RequestError
-from loadtest.grpc_channel import Channel, _frames
+from loadtest.grpc_channel import MAX_MESSAGE, Channel
+from loadtest.http2 import frames
 
 
 class Methods(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -50,7 +51,11 @@ def methods() -> Methods:
 
 @pytest.fixture
 def server(methods: Methods) -> Iterator[tuple[grpc.Server, int]]:
-    server = grpc.server(futures.ThreadPoolExecutor(4), handlers=[methods])
+    server = grpc.server(
+        futures.ThreadPoolExecutor(4),
+        handlers=[methods],
+        options=[("grpc.max_receive_message_length", 10_000_000)],
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield server, port
@@ -141,9 +146,28 @@ def test_the_connection_is_opened_again(channel: Channel) -> None:
     assert channel.call("/s/echo", b"2", 5) == b"2"
 
 
-def test_a_message_larger_than_a_frame(channel: Channel) -> None:
-    with pytest.raises(LoadTestError, match="got 20000"):
-        channel.call("/s/echo", bytes(20_000), 5)
+@pytest.mark.parametrize("size", [16_379, 16_380, 60_000, 65_530, 65_531, 4_000_000])
+def test_a_message_of_many_frames(channel: Channel, size: int) -> None:
+    message = (bytes(range(251)) * (size // 251 + 1))[:size]
+    assert channel.call("/s/echo", message, 10) == message
+
+
+def test_pictures_of_many_users(channel: Channel) -> None:
+    messages = [bytes([i]) * (10_000 + 1000 * i) for i in range(50)]
+    calls = [gevent.spawn(channel.call, "/s/echo", m, 20) for m in messages]
+    gevent.joinall(calls)
+    assert [call.value for call in calls] == messages
+
+
+def test_a_message_that_the_server_refuses_half_way(channel: Channel) -> None:
+    with pytest.raises(RequestError, match="larger than max"):
+        channel.call("/s/echo", bytes(MAX_MESSAGE), 10)
+    assert channel.call("/s/echo", bytes(100_000), 5) == bytes(100_000)
+
+
+def test_a_message_larger_than_a_picture(channel: Channel) -> None:
+    with pytest.raises(LoadTestError, match="11,000,000 bytes; got 11,000,001"):
+        channel.call("/s/echo", bytes(MAX_MESSAGE + 1), 5)
 
 
 FRAME = st.tuples(
@@ -152,10 +176,10 @@ FRAME = st.tuples(
 
 
 @given(st.lists(FRAME, max_size=5), st.lists(st.integers(1, 70_000), min_size=1, max_size=5))
-def test_frames_survive_any_cut(frames: list[tuple[int, int, int, bytes]], cuts: list[int]) -> None:
+def test_frames_survive_any_cut(sent: list[tuple[int, int, int, bytes]], cuts: list[int]) -> None:
     content = b"".join(
         struct.pack(">I", len(p))[1:] + struct.pack(">BBI", kind, flags, stream) + p
-        for kind, flags, stream, p in frames
+        for kind, flags, stream, p in sent
     )
 
     def chunks() -> Iterator[bytes]:
@@ -168,4 +192,4 @@ def test_frames_survive_any_cut(frames: list[tuple[int, int, int, bytes]], cuts:
         yield b""
 
     source = chunks()
-    assert list(_frames(lambda _: next(source))) == frames
+    assert list(frames(lambda _: next(source))) == sent

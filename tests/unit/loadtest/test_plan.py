@@ -11,7 +11,7 @@ from loadtest.plan import Observed, Plan
 from loadtest.step_statistics import Totals
 from loadtest.traffic import Protocol
 
-PLAN = Plan(Protocol.GRPC, "127.0.0.1", 8000, 8001, "/repository", 8, 5.0, 1.0, 42)
+PLAN = Plan("recommend", Protocol.GRPC, "127.0.0.1", 8000, 8001, "/repository", 8, 5.0, 1.0, 42)
 
 
 def test_plan_survives_the_way_to_the_process() -> None:

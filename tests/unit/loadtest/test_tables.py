@@ -8,10 +8,11 @@ import pytest
 from rich.console import Console, RenderableType
 
 from loadtest.budget import Budget
+from loadtest.latency import SingleRequests
 from loadtest.percentiles import Latency
 from loadtest.smoke import LoadResult, ProtocolLoad
 from loadtest.step_statistics import ChainTimes, StepTimes
-from loadtest.tables import budget_table, latency_table, load_table
+from loadtest.tables import budget_table, latency_table, load_table, steps_table
 from loadtest.traffic import Protocol
 
 CHAIN = ChainTimes(
@@ -23,7 +24,21 @@ CHAIN = ChainTimes(
     ),
 )
 LATENCY = Latency(1234, 8.0, 7.25, 11.5, 19.75)
-LOAD = ProtocolLoad(Protocol.GRPC, 2.0, LATENCY, {"HTTP 503": 2}, 0.5, Budget(8.0, 1.0, CHAIN))
+LOAD = ProtocolLoad(
+    "recommend", Protocol.GRPC, 2.0, LATENCY, {"HTTP 503": 2}, 0.5, Budget(8.0, 1.0, CHAIN)
+)
+VISUAL_CHAIN = ChainTimes(
+    StepTimes("recommend_visual", 100, 7.5, 0, 0, 7, 0),
+    (
+        StepTimes("preprocess", 100, 0.5, 0.0, 0.0, 0.5, 0.0),
+        StepTimes("image_encoder", 100, 1.5, 0.0, 0.25, 1.0, 0.25),
+        *CHAIN.steps,
+    ),
+)
+VISUAL = replace(
+    LOAD, ensemble="recommend_visual", protocol=Protocol.HTTP, budget=Budget(8, 1, VISUAL_CHAIN)
+)
+SINGLE = SingleRequests("recommend_visual", Protocol.HTTP, LATENCY, VISUAL_CHAIN)
 
 
 def text(table: RenderableType, width: int = 160) -> str:
@@ -33,10 +48,18 @@ def text(table: RenderableType, width: int = 160) -> str:
 
 
 def test_load() -> None:
-    shown = text(load_table(LoadResult(8, 42, (LOAD,))))
+    shown = text(load_table(LoadResult(8, 42, (LOAD, VISUAL))))
+    assert "recommend grpc" in shown
+    assert "recommend_visual http" in shown
     for figure in ("617", "7.25", "11.50", "19.75", "1,234", "2 x HTTP 503", "8 users"):
         assert figure in shown
     assert "(limit)" not in shown
+
+
+def test_errors_are_shown_as_they_are() -> None:
+    refused = replace(LOAD, errors={"expected [rows, bytes], got [bold]": 7})
+    shown = text(load_table(LoadResult(8, 42, (refused,))), width=80)
+    assert "recommend grpc: 7 x expected [rows, bytes], got [bold]" in shown
 
 
 def test_a_generator_at_its_limit_is_named() -> None:
@@ -45,8 +68,8 @@ def test_a_generator_at_its_limit_is_named() -> None:
 
 
 def test_latency() -> None:
-    shown = text(latency_table({Protocol.HTTP: LATENCY}))
-    for figure in ("http", "1,234", "8.00", "7.25", "11.50", "19.75"):
+    shown = text(latency_table([SINGLE]))
+    for figure in ("recommend_visual http", "1,234", "8.00", "7.25", "11.50", "19.75"):
         assert figure in shown
 
 
@@ -63,14 +86,46 @@ def test_latency() -> None:
     ],
 )
 def test_budget(row: str, figures: list[str]) -> None:
-    (line,) = [line for line in text(budget_table(LOAD.budget)).splitlines() if row in line]
+    assert_row(text(budget_table(LOAD)), row, figures)
+
+
+def assert_row(table: str, row: str, figures: list[str]) -> None:
+    (line,) = [line for line in table.splitlines() if line.strip().startswith(row)]
     cells = re.split(r" {2,}", line.strip())
     for figure in figures:
         assert figure in cells
 
 
+def test_pictures_are_in_x() -> None:
+    table = text(budget_table(VISUAL))
+    assert table.startswith("recommend_visual http: P = f(U, X, M)")
+    lines = [line.strip() for line in table.splitlines()]
+    at = next(i for i, line in enumerate(lines) if line.startswith("X "))
+    assert [line.split()[0] for line in lines[at + 1 : at + 5]] == [
+        *("preprocess", "image_encoder", "features"),
+        "M",
+    ]
+    assert_row(table, "X ", ["3.50", "44%"])
+
+
+@pytest.mark.parametrize(
+    ("row", "figures"),
+    [
+        ("preprocess", ["0.50", "6%"]),
+        ("image_encoder", ["1.50", "19%"]),
+        ("ranker", ["2.50", "31%"]),
+        ("client, network, between steps", ["1.50", "19%"]),
+        ("client's clock", ["8.00", "100%"]),
+    ],
+)
+def test_steps_of_one_request(row: str, figures: list[str]) -> None:
+    table = text(steps_table(SINGLE))
+    assert "recommend_visual http" in table
+    assert_row(table, row, figures)
+
+
 def test_tables_fit_into_80_columns() -> None:
-    busy = replace(LOAD, generator_share=0.97)
-    tables = [budget_table(LOAD.budget), load_table(LoadResult(8, 42, (LOAD, busy)))]
-    for table in [*tables, latency_table({Protocol.HTTP: LATENCY})]:
+    busy = replace(VISUAL, generator_share=0.97, errors={"a sentence " * 20: 12_345})
+    tables = [budget_table(VISUAL), load_table(LoadResult(8, 42, (LOAD, busy)))]
+    for table in [*tables, latency_table([SINGLE]), steps_table(SINGLE)]:
         assert "…" not in text(table, width=80)

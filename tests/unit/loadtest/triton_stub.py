@@ -11,13 +11,20 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 STEPS = ("features", "ranker", "policy")
+VISUAL_STEPS = ("preprocess", "image_encoder", *STEPS)
 TIMES_MS = {
+    "preprocess": (0.1, 0.1, 1.2, 0.2),
+    "image_encoder": (0.1, 0.2, 5.5, 0.1),
     "features": (0.1, 0.2, 1.5, 0.3),
     "ranker": (0.2, 0.1, 2.8, 0.1),
     "policy": (0.1, 0.1, 0.3, 0.1),
 }
 """Queue, compute_input, compute_infer, compute_output of every request."""
 ENSEMBLE_MS = 6.0
+VISUAL_MS = 14.0
+
+PICTURES = [bytes([i]) * (20_000 + i) for i in range(5)]
+"""No pictures, but what a release would hold in their place."""
 
 
 def _model(name: str, count: int, phases_ms: tuple[float, ...], total_ms: float) -> dict[str, Any]:
@@ -47,12 +54,16 @@ def _answer() -> tuple[bytes, int]:
 
 @dataclass
 class TritonStub:
-    """Answers after ``seconds``; with ``refuse``, every so many requests get HTTP 503."""
+    """Answers after ``seconds``; with ``refuse``, every so many requests get HTTP 503.
+
+    ``answered`` and ``answered_visual`` count answers of ``recommend`` and ``recommend_visual``.
+    """
 
     port: int = 0
     seconds: float = 0.0
     refuse: int = 0
     answered: int = 0
+    answered_visual: int = 0
     bodies: list[bytes] = field(default_factory=list)
     overrides: dict[str, Any] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -61,20 +72,27 @@ class TritonStub:
         if path in self.overrides:
             return self.overrides[path]
         if path == "/v2/models/stats":
-            n = self.answered
-            steps = [_model(s, n, t, sum(t)) for s, t in TIMES_MS.items()]
-            ensemble = _model("recommend", n, (0.0, 0.4, 4.6, 0.5), ENSEMBLE_MS)
-            return {"model_stats": [*steps, ensemble]}
-        if path == "/v2/models/recommend/config":
-            return {"ensemble_scheduling": {"step": [{"model_name": s} for s in STEPS]}}
+            n, m = self.answered, self.answered_visual
+            steps = [_model(s, n + m if s in STEPS else m, t, sum(t)) for s, t in TIMES_MS.items()]
+            ensembles = [
+                _model("recommend", n, (0.0, 0.4, 4.6, 0.5), ENSEMBLE_MS),
+                _model("recommend_visual", m, (0.0, 0.6, 11.3, 0.8), VISUAL_MS),
+            ]
+            return {"model_stats": [*steps, *ensembles]}
+        for ensemble, chain in (("recommend", STEPS), ("recommend_visual", VISUAL_STEPS)):
+            if path == f"/v2/models/{ensemble}/config":
+                return {"ensemble_scheduling": {"step": [{"model_name": s} for s in chain]}}
         return {}
 
-    def infer(self, body: bytes) -> bool:
+    def infer(self, path: str, body: bytes) -> bool:
         time.sleep(self.seconds)
         with self.lock:
             self.bodies.append(body)
             refused = self.refuse and len(self.bodies) % self.refuse == 0
-            self.answered += not refused
+            if path == "/v2/models/recommend_visual/infer":
+                self.answered_visual += not refused
+            else:
+                self.answered += not refused
         return not refused
 
 
@@ -89,7 +107,7 @@ def handler(stub: TritonStub) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            if stub.infer(body):
+            if stub.infer(self.path, body):
                 answer, length = _answer()
                 self._reply(200, answer, str(length))
             else:

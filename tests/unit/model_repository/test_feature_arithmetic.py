@@ -125,4 +125,4 @@ def test_items_without_categories_and_neighbours(features: ModuleType, tables: A
 def test_no_rows_at_all(features: ModuleType, tables: Any) -> None:
     step, none = features.FeatureStep(tables), np.zeros((0, HISTORY), np.int32)
     assert step.retrieve(none, none, 3).shape == (0, 3)
-    assert step.pack(none, np.zeros((0, 3), np.int32)).shape == (0, 3, 5)
+    assert step.pack(none, np.zeros((0, 3), np.int32)).shape == (0, 3, 7)

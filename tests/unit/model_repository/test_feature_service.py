@@ -19,6 +19,8 @@ PARAMETERS = {
     "id_bytes": "20",
     "candidates": "99",
     "recent": "9",
+    "visual_weight": "0.25",
+    "visual_candidates": "4",
 }
 EVENTS = {"short": [3, 7], "long": list(range(1, HISTORY + 8)), "all": list(range(1, ITEMS + 1))}
 
@@ -32,7 +34,9 @@ def service(features: ModuleType, tables: Any, tmp_path_factory: pytest.TempPath
     mixed = np.concatenate([keys[[5]], other, keys[[6]], other])
     features.seed(folder, [*rows, ("mixed", mixed, np.arange(4))])
     limits = features.Limits.parse(PARAMETERS)
-    return features.FeatureService(tables, features.UserState(folder), limits)
+    return features.FeatureService(
+        tables, features.UserState(folder), limits, features.Blend.parse(PARAMETERS)
+    )
 
 
 def request(*users: str, **lists: list[list[str]]) -> dict[str, Any]:
@@ -133,7 +137,7 @@ def test_types_are_those_of_the_contract(service: Any) -> None:
 def test_looked_up_rows_of_the_item_table(features: ModuleType, service: Any, tables: Any) -> None:
     table = np.random.default_rng(3).random((ITEMS + 1, 4), np.float32)
     with_table = replace(tables, item_vectors=table)
-    looking = features.FeatureService(with_table, service.state, service.limits)
+    looking = features.FeatureService(with_table, service.state, service.limits, service.blend)
     requests = [request("short", "nobody"), request("long", candidates=[["item-3"]])]
     for bare, got in zip(answer(service, *requests), answer(looking, *requests), strict=True):
         assert set(got.tensors) - set(bare.tensors) == {"history_vector", "candidate_vector"}

@@ -51,7 +51,15 @@ def load(version: Path, parameters: dict[str, str]) -> Any:
 
 
 def load_features(tiny: Tiny, state: str = "lmdb://../state") -> Any:
-    limits = {"k_default": "3", "k_max": "9", "id_bytes": "20", "candidates": "9", "recent": "9"}
+    limits = {
+        "k_default": "3",
+        "k_max": "9",
+        "id_bytes": "20",
+        "candidates": "9",
+        "recent": "9",
+        "visual_weight": "0.5",
+        "visual_candidates": "4",
+    }
     return load(tiny.repository / "features" / "1", limits | {"state": state})
 
 
@@ -100,7 +108,7 @@ def test_ranker_scores_each_request(tiny: Tiny, warnings: list[str]) -> None:
         return fake_pb_utils.request(
             history=history,
             candidate=np.array([candidates], np.int32),
-            candidate_features=np.zeros((1, len(candidates), 5), np.float32),
+            candidate_features=np.zeros((1, len(candidates), 7), np.float32),
         )
 
     answers = model.execute([request(1, [2, 3]), request(4, [5]), request(1, [99999])])

@@ -30,7 +30,7 @@ def request(rows: int, width: int, seed: int) -> dict[str, Any]:
     return {
         "history": rng.integers(0, ITEMS, (rows, HISTORY)).astype(np.int32),
         "candidate": rng.integers(0, ITEMS, (rows, width)).astype(np.int32),
-        "candidate_features": rng.random((rows, width, 5)).astype(np.float32),
+        "candidate_features": rng.random((rows, width, 7)).astype(np.float32),
     }
 
 

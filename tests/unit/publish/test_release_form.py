@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builders.publish.release import RankerFiles, chain_of, publish
+from builders.publish.release import chains_of, publish
+from builders.publish.step_files import RankerFiles
 from builders.settings import Settings
-from ensembles.recommend import RECOMMEND, RECOMMEND_LOOKUP
+from ensembles.errors import ReleaseError
+from ensembles.recommend import RECOMMEND, chains
 
 SETTINGS = Settings.parse({"name": "x", "data": {"format": "csv", "path": "log.csv"}}, origin="t")
 
@@ -25,11 +27,11 @@ def checked(tmp_path: Path) -> Path:
 
 def test_a_looked_up_table_changes_the_ensemble(tmp_path: Path, checked: Path) -> None:
     features, repository = checked / "features" / "1", tmp_path / "repository"
-    assert chain_of(features, SETTINGS)[0] is RECOMMEND
+    assert chains_of(checked, 1, SETTINGS)[0] == (RECOMMEND,)
     publish(checked, repository, SETTINGS, {})
     np.save(features / "tables" / "item_vectors.npy", np.zeros((3, 48), np.float32))
-    pipeline, knobs = chain_of(features, SETTINGS)
-    assert pipeline is RECOMMEND_LOOKUP
+    pipelines, knobs = chains_of(checked, 1, SETTINGS)
+    assert pipelines == chains(lookup=True, visual=False)
     assert knobs.vector_width == 48
     ensemble = repository / "recommend" / "config.pbtxt"
     assert "history_vector" not in ensemble.read_text()
@@ -50,3 +52,18 @@ def test_the_table_goes_to_the_features_step(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     files.copy(tmp_path / "other", tmp_path / "item_vectors.npy")
     assert (tmp_path / "item_vectors.npy").read_text() == "rows"
+
+
+def test_a_repository_that_serves_pictures_goes_on_doing_so(tmp_path: Path, checked: Path) -> None:
+    repository = tmp_path / "repository"
+    visual = ("preprocess", "image_encoder", "recommend_visual", "encode_image")
+    publish(checked, repository, SETTINGS, {})
+    for model in visual:
+        (checked / model / "1").mkdir(parents=True)
+    assert publish(checked, repository, SETTINGS, {}) == 2
+    assert all((repository / model / "2").is_dir() for model in visual)
+    assert "model_version: 2" in (repository / "recommend_visual" / "config.pbtxt").read_text()
+    for model in visual:
+        (checked / model / "1").rmdir()
+    with pytest.raises(ReleaseError, match="the new release takes none; keep data.images"):
+        publish(checked, repository, SETTINGS, {})

@@ -20,6 +20,7 @@ from builders.ranker.interface import FeatureHead
 from builders.ranker.registry import build_ranker
 from builders.retrieval.feature_step import FeatureStep, open_feature_step
 from builders.retrieval.tables import write_tables
+from ensembles.contracts import HEAD_FEATURES
 from tests.unit.ranker.tiny_log import ITEMS, circle, settings_of
 
 
@@ -84,7 +85,7 @@ def test_examples_of_validation_events(step: FeatureStep) -> None:
     assert examples.score.shape == (len(users), 1 + 10 + 200)
     assert examples.real[:, 0].all()
     history = dataset.histories("validation", users, 8)
-    expected = step.pack(history, target[:, None])
+    expected = step.pack(history, target[:, None])[..., :HEAD_FEATURES]
     np.testing.assert_allclose(examples.features[:, :1].numpy(), expected, atol=1e-6)
 
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from builders.ranker.interface import Ranker
 from builders.ranker.registry import build_ranker
 from builders.ranker.settings import Ranker as RankerSettings
+from ensembles.contracts import CANDIDATE_FEATURES_WIDTH as WIDTH
+from ensembles.contracts import HEAD_FEATURES
 from ensembles.errors import SettingsError
 
 N, H = 20, 9
@@ -98,7 +100,8 @@ def test_forward_is_dot_product_plus_head(name: str) -> None:
     ranker = RANKERS[name]
     assert ranker.head is not None
     history = torch.randint(0, N + 1, (3, H)).sort(1).values
-    candidate, features = torch.randint(0, N + 1, (3, 4)), torch.randn(3, 4, 5)
+    candidate, features = torch.randint(0, N + 1, (3, 4)), torch.randn(3, 4, WIDTH)
+    features[..., HEAD_FEATURES:] = 0  # No picture.
     expected = ranker.head(features)
     for row in range(3):
         for column in range(4):
@@ -114,7 +117,7 @@ def test_order_matters_to_positions() -> None:
 
 
 def _inputs(events: list[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return padded(events, H), torch.tensor([[4, 5]]), torch.zeros(1, 2, 5)
+    return padded(events, H), torch.tensor([[4, 5]]), torch.zeros(1, 2, WIDTH)
 
 
 def test_cosine_scores_stay_between_minus_one_and_one() -> None:
@@ -126,7 +129,7 @@ def test_cosine_scores_stay_between_minus_one_and_one() -> None:
 def test_an_untrained_head_adds_nothing() -> None:
     ranker = build_ranker(N, H, RankerSettings(width=8))
     assert ranker.head is not None
-    assert not ranker.head(torch.randn(2, 3, 5)).any()
+    assert not ranker.head(torch.randn(2, 3, WIDTH)).any()
     assert build_ranker(N, H, RankerSettings(width=8, hybrid=False)).head is None
 
 

@@ -17,6 +17,7 @@ from builders.ranker.settings import Ranker as RankerSettings
 from builders.ranker.text import project, text_vectors
 from builders.ranker.transfer import find_ranker, set_initial_values, warm_start
 from builders.ranker.weights import SavedRanker, save_ranker
+from ensembles.contracts import CANDIDATE_FEATURES_WIDTH
 from ensembles.errors import DataError, MissingExtra, ReleaseError, SettingsError
 from tests.unit.ranker.tiny_log import ITEMS, circle, settings_of
 
@@ -46,7 +47,7 @@ def test_the_same_items_in_another_order_score_the_same() -> None:
     earlier = _earlier(["", "a", "b", "c"])
     ranker = build_ranker(3, 6, SHAPE).eval()
     warm_start(ranker, ["", "b", "c", "a"], earlier, new_items_mean=True)
-    features = torch.zeros(1, 3, 5)
+    features = torch.zeros(1, 3, CANDIDATE_FEATURES_WIDTH)
     before = earlier.ranker.eval()(torch.tensor([[1, 2]]), torch.tensor([[1, 2, 3]]), features)
     after = ranker(torch.tensor([[3, 1]]), torch.tensor([[3, 1, 2]]), features)
     torch.testing.assert_close(before, after)
@@ -135,7 +136,7 @@ def test_texts_become_initial_values() -> None:
 
 
 def test_no_texts() -> None:
-    with pytest.raises(DataError, match="needs item texts"):
+    with pytest.raises(DataError, match="need item texts"):
         text_vectors(circle())
 
 

@@ -36,6 +36,10 @@ def dataset_of(sequences: Sequence[Sequence[int]], items: int = ITEMS) -> Datase
         validation=(end - 2).astype(np.int64),
         test=(end - 1).astype(np.int64),
         user_attributes={},
+        cold=np.zeros(len(ids), np.bool_),
+        cold_user=np.zeros(0, np.int64),
+        cold_item=np.zeros(0, np.int32),
+        cold_end=np.zeros(0, np.int64),
     )
 
 

@@ -39,6 +39,9 @@ class FakeServer:
     def __init__(self) -> None:
         self.script = ["ok"]
         self.calls = 0
+        self.model = ""
+        self.inputs: list[str] = []
+        self.sentence = "in ensemble 'recommend', the reason"
 
     def next_word(self) -> str:
         word = self.script[min(self.calls, len(self.script) - 1)]
@@ -50,9 +53,10 @@ class FakeServer:
 
 class FakeGrpc(FakeServer, service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
     def ModelInfer(self, request: Any, context: Any) -> Any:
+        self.model, self.inputs = request.model_name, [i.name for i in request.inputs]
         word = self.next_word()
         if word not in {"ok", "slow"}:
-            context.abort(grpc.StatusCode[word], "in ensemble 'recommend', the reason")
+            context.abort(grpc.StatusCode[word], self.sentence)
         reply = service_pb2.ModelInferResponse(model_version="4", raw_output_contents=[ITEM, SCORE])
         reply.outputs.add(name="item_id")
         reply.outputs.add(name="score")
@@ -67,7 +71,10 @@ class FakeHttp(FakeServer):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                length = int(self.headers["Inference-Header-Content-Length"])
+                server.model = self.path.split("/")[3]
+                server.inputs = [i["name"] for i in json.loads(body[:length])["inputs"]]
                 word = server.next_word()
                 if word == "vanish":
                     self.close_connection = True
@@ -83,7 +90,7 @@ class FakeHttp(FakeServer):
                     self.send_header("Inference-Header-Content-Length", str(len(text)))
                     body = text + ITEM + SCORE
                 else:
-                    body = json.dumps({"error": "in ensemble 'recommend', the reason"}).encode()
+                    body = json.dumps({"error": server.sentence}).encode()
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -125,20 +132,33 @@ def served(request: pytest.FixtureRequest) -> tuple[FakeServer, str, ProtocolNam
     return fake, address, request.param
 
 
-async def sync(address: str, protocol: ProtocolName, seconds: float | None) -> Recommendation:
-    with Client(address, protocol) as client:
-        return client.recommend(Request("u"), timeout=seconds)
+USER, WITH_PICTURE = Request("u"), Request("u", image=b"picture")
+
+
+async def sync(
+    address: str,
+    protocol: ProtocolName,
+    seconds: float | None,
+    request: Request = USER,
+    model: str | None = None,
+) -> Recommendation:
+    with Client(address, protocol, model=model) as client:
+        return client.recommend(request, timeout=seconds)
 
 
 async def asynchronous(
-    address: str, protocol: ProtocolName, seconds: float | None
+    address: str,
+    protocol: ProtocolName,
+    seconds: float | None,
+    request: Request = USER,
+    model: str | None = None,
 ) -> Recommendation:
-    async with AsyncClient(address, protocol) as client:
-        return await client.recommend(Request("u"), timeout=seconds)
+    async with AsyncClient(address, protocol, model=model) as client:
+        return await client.recommend(request, timeout=seconds)
 
 
 kinds = pytest.mark.parametrize("ask", [sync, asynchronous])
-AskAny = Callable[[str, ProtocolName, float | None], Awaitable[Recommendation]]
+AskAny = Callable[..., Awaitable[Recommendation]]
 Served = tuple[FakeServer, str, ProtocolName]
 
 FAILURES = {
@@ -165,6 +185,39 @@ async def test_answer(served: Served, ask: AskAny) -> None:
     assert (answer.items, answer.scores, answer.release) == (("a",), (1.5,), 4)
     assert answer.seconds > 0
     assert fake.calls == 1
+
+
+@kinds
+async def test_a_picture_decides_which_ensemble_is_asked(served: Served, ask: AskAny) -> None:
+    fake, address, protocol = served
+    basics = ["user_id", "k", "candidates", "recent"]
+    await ask(address, protocol, None)
+    assert (fake.model, fake.inputs) == ("recommend", basics)
+    await ask(address, protocol, None, WITH_PICTURE)
+    assert (fake.model, fake.inputs) == ("recommend_visual", [*basics, "image"])
+    await ask(address, protocol, None, WITH_PICTURE, "another")
+    assert fake.model == "another"
+
+
+@kinds
+async def test_a_release_without_pictures_says_so(served: Served, ask: AskAny) -> None:
+    fake, address, protocol = served
+    fake.script = ["NOT_FOUND" if protocol == "grpc" else "404"]
+    fake.sentence = "Request for unknown model: 'recommend_visual' is not found"
+    with pytest.raises(InvalidRequest, match="this server's release takes no pictures"):
+        await ask(address, protocol, None, WITH_PICTURE)
+    with pytest.raises(RequestError, match="unknown model") as error:
+        await ask(address, protocol, None)
+    assert type(error.value) is RequestError
+    assert fake.calls == 2
+
+
+@kinds
+async def test_a_picture_is_read_before_anything_is_sent(served: Served, ask: AskAny) -> None:
+    fake, address, protocol = served
+    with pytest.raises(InvalidRequest, match="nowhere.jpg cannot be read: No such file"):
+        await ask(address, protocol, None, Request("u", image="nowhere.jpg"))
+    assert fake.calls == 0
 
 
 @kinds

@@ -105,6 +105,19 @@ def test_inputs_of_looked_up_rows(shape: tuple[int, ...]) -> None:
     assert PROFILE.shapes("candidate_vector", (-1, -1, 16), 6)[0] == (1, 6, 16)
 
 
+def test_inputs_whose_batch_alone_is_free(tmp_path: Path) -> None:
+    pictures = EngineProfile(serving_batch=2, max_batch=4)
+    assert len(pictures.counts) == 1
+    expected = ((1, 3, 8, 8), (2, 3, 8, 8), (4, 3, 8, 8))
+    assert pictures.shapes("pixels", (-1, 3, 8, 8), 0) == expected
+    pictures.write(tmp_path)
+    assert EngineProfile.read(tmp_path) == pictures
+    with pytest.raises(BuildError, match="nor is its batch the only free length"):
+        pictures.shapes("history", (-1, -1), 0)
+    with pytest.raises(BuildError, match=r"expected \(-1, 3, 8, 8\); export it with a free batch"):
+        pictures.shapes("pixels", (2, 3, 8, 8), 0)
+
+
 @pytest.mark.parametrize(
     ("name", "shape", "match"),
     [

@@ -177,3 +177,22 @@ def test_every_version_that_triton_loads(version: Path, monkeypatch: pytest.Monk
     assert said[0].startswith("ranker 2 has no graph for the gpu profile")
     with pytest.raises(ReleaseError, match="expected .*ranker/2/gpu"):
         ready_engines(repository, 2, said.append)
+
+
+def test_the_image_encoder_of_releases_that_have_one(
+    version: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "triton_library", lambda gpu: HERE)
+    repository, said = version.parents[1], list[str]()
+    shutil.copytree(version, version.parent / "2")
+    encoder = repository / "image_encoder"
+    shutil.copytree(version, encoder / "2")
+    ready_engines(repository, 1, said.append)
+    assert (encoder / "2" / "model.plan").is_symlink()
+    assert [line.partition(":")[0] for line in said] == ["image_encoder 2", "ranker 1", "ranker 2"]
+    shutil.rmtree(encoder / "2" / "gpu")
+    said.clear()
+    ready_engines(repository, 1, said.append)
+    assert said[0].startswith("image_encoder 2 has no graph for the gpu profile")
+    with pytest.raises(ReleaseError, match="expected .*image_encoder/2/gpu"):
+        ready_engines(repository, 2, said.append)

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensembles.errors import InvalidRequest, RequestError
-from serving.messages import Request, decode, encode, without_prefix
+from serving.messages import (
+    Request,
+    check_pictures_are_taken,
+    decode,
+    encode,
+    ensemble_for,
+    without_prefix,
+)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 
@@ -79,3 +86,37 @@ def test_answer_of_something_else(contents: dict[str, bytes], release: str) -> N
 def test_ensemble_is_left_out_of_sentences() -> None:
     assert without_prefix("in ensemble 'recommend', k: expected") == "k: expected"
     assert without_prefix("k: in ensemble 'x', y") == "k: in ensemble 'x', y"
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=6))
+def test_pictures_of_several_rows_are_read_back(images: list[bytes]) -> None:
+    tensors = encode([Request(f"user-{n}", image=image) for n, image in enumerate(images)])
+    assert [t.spec.name for t in tensors] == ["user_id", "k", "candidates", "recent", "image"]
+    picture = tensors[-1]
+    longest = max(map(len, images))
+    assert picture.shape == (len(images), longest)
+    rows = [picture.content[n : n + longest] for n in range(0, len(picture.content), longest)]
+    assert [row[: len(image)] for row, image in zip(rows, images, strict=True)] == images
+    assert not any(b"".join(row[len(image) :] for row, image in zip(rows, images, strict=True)))
+    assert ensemble_for(tensors) == "recommend_visual"
+
+
+def test_without_a_picture_no_picture_is_sent() -> None:
+    assert ensemble_for(encode([Request("u"), Request("v")])) == "recommend"
+
+
+def test_all_have_a_picture_or_none() -> None:
+    with pytest.raises(InvalidRequest, match="in every request of one call or in none, got 1 in 2"):
+        encode([Request("u", image=b"x"), Request("v")])
+
+
+def test_a_server_that_knows_no_pictures() -> None:
+    unknown = RequestError("Request for unknown model: 'recommend_visual' is not found")
+    with pytest.raises(InvalidRequest, match="takes no pictures; build with data.images or visual"):
+        check_pictures_are_taken(unknown, "recommend_visual")
+    check_pictures_are_taken(unknown, "recommend")
+    check_pictures_are_taken(RequestError("something else"), "recommend_visual")
+
+
+def test_a_picture_is_not_printed() -> None:
+    assert "xyz" not in repr(Request("u", image=b"xyz"))

@@ -17,7 +17,7 @@ from serving.repository import current_release, releases, titles
 def repository(tmp_path: Path) -> Path:
     for release in (1, 2, 10):
         (tmp_path / "recommend" / str(release)).mkdir(parents=True)
-    write_configs(tmp_path, RECOMMEND, 2, Knobs())
+    write_configs(tmp_path, [RECOMMEND], 2, Knobs())
     return tmp_path
 
 
@@ -31,7 +31,7 @@ def test_current_release_is_the_one_that_the_ensemble_names(repository: Path) ->
 
 
 def test_release_that_is_not_there(repository: Path) -> None:
-    write_configs(repository, RECOMMEND, 3, Knobs())
+    write_configs(repository, [RECOMMEND], 3, Knobs())
     with pytest.raises(ReleaseError, match=r"names release 3, but .* \[1, 2, 10\]"):
         current_release(repository)
 

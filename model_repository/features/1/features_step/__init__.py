@@ -1,7 +1,7 @@
 """The feature step: user state, candidates and packed candidate features.
 
-Plain numpy, the standard library and lmdb; nothing of the project, so that a version folder is
-complete in itself. Builders load this same package.
+Plain numpy, the standard library, lmdb and, for pictures, faiss; nothing of the project, so that
+a version folder is complete in itself. Builders load this same package.
 """
 
 from .isolate import isolated
@@ -11,16 +11,19 @@ from .service import COUNTED, Answer, FeatureService
 from .state import UserState, resolve_state, seed
 from .step import FeatureStep
 from .tables import Tables
+from .visual import Blend, VisualTable
 
 __all__ = [
     "COUNTED",
     "Answer",
     "BadRequest",
+    "Blend",
     "FeatureService",
     "FeatureStep",
     "Limits",
     "Tables",
     "UserState",
+    "VisualTable",
     "isolated",
     "item_keys",
     "resolve_state",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .tables import ITEM_BITS, Tables
+from .item_ids import ITEM_BITS
+
+if TYPE_CHECKING:  # the tables of pictures need this file
+    from .tables import Tables
 
 
 def line_up(

@@ -9,6 +9,9 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+ITEM_BITS = 30
+"""Of an item number, where it is packed with others into one integer."""
+
 _DICTIONARY_ITEMS = 100_000
 """Up to this many items a dictionary of about 100 bytes an item answers, ten times faster."""
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from .retrieve import NeighbourScores
 from .tables import Tables
 
-WIDTH = 5
+WIDTH = 7
+"""Five of every request, and two that ``VisualTable`` fills where a request has a picture."""
 
 _LEAST = np.float32(1e-3)
 
@@ -27,13 +28,13 @@ def pack(
         candidate: int32 [B, C], 0 for padding.
 
     Returns:
-        float32 [B, C, 5]; zeros for padding, since row 0 of every table is zero. The neighbour
-        score is ``near_share`` of the row's sums.
+        float32 [B, C, WIDTH]; zeros for padding, since row 0 of every table is zero, and in the
+        columns of a picture. The neighbour score is ``near_share`` of the row's sums.
     """
     newest = history[:, -tables.recent :]
     weights = np.where(newest > 0, tables.event_weights[-newest.shape[1] :], np.float32(0))
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), np.float32(1e-9))
-    packed = np.empty((*candidate.shape, WIDTH), np.float32)
+    packed = np.zeros((*candidate.shape, WIDTH), np.float32)
     packed[..., 0] = near_share(scores.of(candidate), scores.best(len(candidate)))
     packed[..., 1] = _match(tables.factors, newest, weights, candidate)
     packed[..., 2] = tables.popularity[candidate]

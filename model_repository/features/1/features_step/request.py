@@ -60,6 +60,7 @@ class Rows:
         candidates: distinct item numbers, empty where retrieval is asked for.
         recent: item numbers, newest last.
         unknown: ids that this release does not know, in all rows.
+        query: float32 [rows, V], vectors of the rows' pictures; None where there are none.
     """
 
     users: list[bytes]
@@ -67,10 +68,14 @@ class Rows:
     candidates: list[list[int]]
     recent: list[list[int]]
     unknown: int
+    query: NDArray[np.float32] | None = None
 
 
-def decode(tensors: Tensors, limits: Limits, numbers_of: NumbersOf) -> Rows:
+def decode(tensors: Tensors, limits: Limits, numbers_of: NumbersOf, visual_width: int = 0) -> Rows:
     """Check one request and turn its ids into numbers.
+
+    Args:
+        visual_width: V, length of a visual vector; 0 for a release that takes no pictures.
 
     Raises:
         BadRequest: anything that is out of ``limits``, empty, or not UTF-8.
@@ -93,7 +98,23 @@ def decode(tensors: Tensors, limits: Limits, numbers_of: NumbersOf) -> Rows:
         candidates=[list(dict.fromkeys(row or ())) for row in given] or [[] for _ in users],
         recent=[row or [] for row in recent] or [[] for _ in users],
         unknown=unknown + unknown_recent,
+        query=_decode_query(tensors.get("visual_vector"), visual_width),
     )
+
+
+def _decode_query(
+    query: NDArray[np.float32] | None, visual_width: int
+) -> NDArray[np.float32] | None:
+    if query is None:
+        return None
+    if not visual_width:
+        raise BadRequest("image: this release takes no pictures")
+    if query.shape[1] != visual_width or not np.isfinite(query).all():
+        raise BadRequest(
+            f"visual_vector: expected {visual_width} finite numbers a row, "
+            f"got {query.shape[1]} or others"
+        )
+    return query
 
 
 def _decode_k(k: NDArray[Any] | None, rows: int, limits: Limits) -> NDArray[np.int32]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .tables import ITEM_BITS, Tables
+from .item_ids import ITEM_BITS
+from .tables import Tables
 
 MAX_ROWS = 128
 """Rows of one call. Row, score and position, or row, item and position, then fit in 63 bits."""

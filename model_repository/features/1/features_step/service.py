@@ -15,6 +15,7 @@ from .request import BadRequest, Limits, Rows, Tensors, decode
 from .retrieve import NeighbourScores, neighbour_scores, retrieve
 from .state import UserState, resolve_state
 from .tables import Tables
+from .visual import Blend, weights_of
 
 REAL, SEEN = 1, 2
 """Bits of ``candidate_flags``: a real candidate, one that the user has seen."""
@@ -40,10 +41,11 @@ class Answer:
 class FeatureService:
     """Feature step of one release with the state of its users."""
 
-    def __init__(self, tables: Tables, state: UserState, limits: Limits) -> None:
+    def __init__(self, tables: Tables, state: UserState, limits: Limits, blend: Blend) -> None:
         self.tables = tables
         self.state = state
         self.limits = limits
+        self.blend = blend
 
     @classmethod
     def open(cls, version: Path, parameters: Mapping[str, str], state: str) -> FeatureService:
@@ -52,11 +54,11 @@ class FeatureService:
         Raises:
             ValueError: tables, state or parameters are missing or damaged.
         """
-        limits = Limits.parse(parameters)
+        limits, blend = Limits.parse(parameters), Blend.parse(parameters)
         folder = resolve_state(state, version.parent.parent)
         tables = Tables.load(version / "tables")
         tables.prepare()
-        return cls(tables, UserState(folder), limits)
+        return cls(tables, UserState(folder), limits, blend)
 
     @staticmethod
     def count(answers: Sequence[Answer | Exception]) -> tuple[int, ...]:
@@ -76,9 +78,10 @@ class FeatureService:
         """
         outcome: dict[int, Answer | BadRequest] = {}
         by_width: dict[int, dict[int, Rows]] = {}
+        visual_width = self.tables.visual.width if self.tables.visual else 0
         for place, tensors in enumerate(requests):
             try:
-                rows = decode(tensors, self.limits, self.tables.item_ids.numbers)
+                rows = decode(tensors, self.limits, self.tables.item_ids.numbers, visual_width)
             except BadRequest as e:
                 outcome[place] = e
             else:
@@ -98,11 +101,17 @@ class FeatureService:
         history = np.ascontiguousarray(events[:, -self.tables.history :])
         scores = neighbour_scores(self.tables, history)
         given = [row for r in requests for row in r.candidates]
-        candidate, seen = self._candidates(scores, events, given, width)
+        query = self._queries(requests)
+        candidate, seen = self._candidates(scores, events, given, width, query)
+        features = pack(self.tables, scores, history, candidate)
+        if query is not None:
+            assert self.tables.visual is not None
+            weight = weights_of(query, history, self.blend.weight)
+            self.tables.visual.write_columns(features, query, weight, candidate)
         stacked: dict[str, NDArray[np.generic]] = {
             "history": history,
             "candidate": candidate,
-            "candidate_features": pack(self.tables, scores, history, candidate),
+            "candidate_features": features,
             "candidate_flags": (candidate > 0) * np.uint8(REAL) + seen * np.uint8(SEEN),
             "top_k": np.concatenate([r.k for r in requests])[:, None],
         }
@@ -119,18 +128,35 @@ class FeatureService:
                 unknown_items=request.unknown,
             )
 
+    def _queries(self, requests: Sequence[Rows]) -> NDArray[np.float32] | None:
+        """Vectors of all rows' pictures, float32 [B, V], zeros for none; None where all have none.
+
+        Requests with and without pictures are seldom stacked: Triton batches only requests with
+        the same inputs.
+        """
+        if self.tables.visual is None or all(r.query is None for r in requests):
+            return None
+        nothing = np.zeros((1, self.tables.visual.width), np.float32)
+        queries: NDArray[np.float32] = np.concatenate(
+            [nothing.repeat(len(r.users), 0) if r.query is None else r.query for r in requests]
+        )
+        return queries
+
     def _candidates(
         self,
         scores: NeighbourScores,
         events: NDArray[np.int32],
         given: Sequence[Sequence[int]],
         width: int,
+        query: NDArray[np.float32] | None,
     ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Each row's own candidates, or retrieved ones, padded to ``width``; which were seen."""
-        if not any(given):
-            found = retrieve(self.tables, scores, events, width)
-            return found, np.zeros(found.shape, np.bool_)
         found = retrieve(self.tables, scores, events, self.tables.candidates)
+        if query is not None:
+            assert self.tables.visual is not None
+            found = self.tables.visual.add_similar(query, events, found, self.blend.candidates)
+        if not any(given):
+            return found, np.zeros(found.shape, np.bool_)
         candidate = np.zeros((len(events), width), np.int32)
         for row, own in enumerate(given):
             if own:

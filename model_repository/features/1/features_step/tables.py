@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .item_ids import ItemIds
+from .item_ids import ITEM_BITS, ItemIds
+from .visual import VisualTable
 
-ITEM_BITS = 30
 _ENTRY_BITS = 17
 _LARGEST_SEEN = 2000
 
@@ -43,7 +43,8 @@ class Tables:
         popularity, recency: float32 [N+1], 0 to 1.
         neighbour_item: int32 [N+1, K], 0 where there is none; neighbour_weight: float32 [N+1, K].
         factors: float32 [N+1, D]; categories: float32 [N+1, G]; rows have length 1 or 0.
-        item_vectors: float32 [N+1, V], the ranker's item table where its graph does not hold it.
+        item_vectors: float32 [N+1, D], the ranker's item table where its graph does not hold it.
+        visual: of a release that takes pictures.
     """
 
     history: int
@@ -60,6 +61,7 @@ class Tables:
     factors: NDArray[np.float32]
     categories: NDArray[np.float32]
     item_vectors: NDArray[np.float32] | None = None
+    visual: VisualTable | None = None
 
     @property
     def items(self) -> int:
@@ -99,7 +101,10 @@ class Tables:
         vectors = folder / "item_vectors.npy"
         if vectors.is_file():
             arrays["item_vectors"] = _read_array(vectors, np.float32, 2)
+        visual = VisualTable.load(folder)
         rows = {name: len(array) for name, array in arrays.items() if name != "popular"}
+        if visual is not None:
+            rows["visual_vectors"] = len(visual.vectors)
         for name, found in {"item_ids": len(item_ids), **rows}.items():
             if found != lengths["items"] + 1:
                 raise ValueError(
@@ -115,6 +120,7 @@ class Tables:
             ),
             decay=lengths["decay"],
             item_ids=item_ids,
+            visual=visual,
             **arrays,
         )
         tables._check(folder)

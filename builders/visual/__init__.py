@@ -1,0 +1,1 @@
+"""Pictures of items: found or drawn, preprocessed, encoded, indexed."""

@@ -1,0 +1,39 @@
+"""What ``millirank loadtest`` and ``millirank latency`` print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from loadtest.latency import one_at_a_time
+from loadtest.smoke import smoke_test
+from loadtest.tables import budget_table, latency_table, load_table, steps_table
+from serving.temporary import temporary_server
+
+
+def print_load(
+    repository: Path, *, seconds: float, users: int, protocols: Sequence[str], seed: int
+) -> bool:
+    """Serve and load a repository as ``smoke_test`` does; whether every request was answered."""
+    with temporary_server(repository) as server:
+        result = smoke_test(
+            server.ports, repository, seconds=seconds, users=users, protocols=protocols, seed=seed
+        )
+    console = Console()
+    console.print(load_table(result), *map(budget_table, result.loads))
+    for load in result.loads:
+        console.print(f"{load.name}: {load.budget.line()}", highlight=False, soft_wrap=True)
+    return not result.errors
+
+
+def print_latency(
+    repository: Path, *, count: int, protocols: Sequence[str], image: Path | None
+) -> None:
+    """Serve a repository and time single requests as ``one_at_a_time`` does."""
+    with temporary_server(repository) as server:
+        found = one_at_a_time(
+            server.ports, repository, count=count, protocols=protocols, image=image
+        )
+    Console().print(latency_table(found), *map(steps_table, found))

@@ -1,0 +1,10 @@
+"""The image encoder step: an ONNX model, run for a batch of requests.
+
+ONNX Runtime, numpy and the standard library; nothing of the project, so that a version folder is
+complete in itself.
+"""
+
+from .encoder import Encoder
+from .isolate import isolated
+
+__all__ = ["Encoder", "isolated"]

@@ -1,0 +1,1 @@
+"""A page of pictures on which a person judges recommendations."""
