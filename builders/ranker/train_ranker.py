@@ -150,9 +150,9 @@ def _train(
 
 def _has_training_event(dataset: Dataset) -> Tensor:
     """bool [N+1]."""
-    found = torch.zeros(dataset.items + 1, dtype=torch.bool)
-    found[torch.from_numpy(dataset.item[dataset.train_mask()]).long()] = True
-    return found
+    found = np.zeros(dataset.items + 1, np.bool_)
+    found[dataset.item[dataset.train_mask()]] = True
+    return torch.from_numpy(found)
 
 
 def _augmentation(settings: Settings, tables: Path) -> Augmentation | None:

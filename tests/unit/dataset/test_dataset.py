@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,10 +15,10 @@ from builders.dataset.catalogue import natural_order, number_ids, read_catalogue
 from builders.dataset.dataset import Dataset
 from builders.settings import Settings
 from ensembles.errors import DataError
+from tests.real_data import real_data
 from tests.unit.dataset.conftest import LOOSE, block, settings_for, silent
 
 ROOT = Path(__file__).parents[3]
-DATA = Path(os.environ.get("MILLIRANK_DATA") or ROOT.parent / "shared" / "data")
 PRESETS = ROOT / "builders" / "presets"
 
 
@@ -94,18 +93,16 @@ def test_an_output_folder_that_cannot_be_made(
         build_dataset(settings_for(path, clean=LOOSE), path / "out", silent)
 
 
-@pytest.mark.skipif(not (DATA / "beauty").is_dir(), reason="no evaluation data")
 def test_beauty_loses_no_row(tmp_path: Path) -> None:
-    settings = Settings.load(PRESETS / "beauty.toml", data=str(DATA / "beauty"))
+    settings = Settings.load(PRESETS / "beauty.toml", data=str(real_data("beauty")))
     dataset = build_dataset(settings, tmp_path, silent)
     assert (dataset.users, dataset.items, len(dataset.item)) == (22_363, 12_101, 198_502)
     assert dataset.item_ids[:4] == ["", "1", "2", "3"]
 
 
-@pytest.mark.skipif(not (DATA / "movielens-latest-small").is_dir(), reason="no evaluation data")
 def test_movielens_latest_small(tmp_path: Path) -> None:
     dataset = build_dataset(
-        settings_for(DATA / "movielens-latest-small", "movielens"), tmp_path, silent
+        settings_for(real_data("movielens-latest-small"), "movielens"), tmp_path, silent
     )
     assert (dataset.users, dataset.items, len(dataset.item)) == (610, 3_650, 90_274)
     assert dataset.titles[1] == "Toy Story (1995)"
