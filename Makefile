@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help demo test check serve render test-damaged bench-beauty bench-compress bench-catalogue \
-        bench-posters bench-fashion bench-preprocess clean
+        bench-posters bench-fashion bench-preprocess bench-growth clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -72,6 +72,10 @@ bench-fashion: $(INSTALLED) ## Do similar photos show the same kind of product? 
 bench-preprocess: $(INSTALLED) ## DALI against Pillow on a folder of JPEGs: make bench-preprocess DATA=DIR
 	@MILLIRANK_BENCH_PICTURES="$(DATA)" $(BIN)/python -m pytest -q -s \
 	  tests/benchmarks/test_preprocess_speed.py
+
+bench-growth: $(INSTALLED) ## How latency grows with candidates, history, catalogue, users and batch
+	@MILLIRANK_BENCH_GROWTH=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s --timeout 600 \
+	  tests/benchmarks/test_growth.py
 
 clean: ## Remove the virtual environment, builds and caches
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

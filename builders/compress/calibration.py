@@ -48,7 +48,8 @@ class Histogram:
             self.counts = np.concatenate([self.counts.reshape(-1, 2).sum(1), 0 * self.counts[::2]])
             self.top *= 2
         self.peak = max(self.peak, peak)
-        place = np.minimum(size * np.float32(BINS / self.top), BINS - 1).astype(np.int32)
+        # Divided first: the bins of the smallest numbers are more than a float32 can count.
+        place = np.minimum(size / np.float32(self.top) * BINS, BINS - 1).astype(np.int32)
         self.counts += np.bincount(place, minlength=BINS)
 
     def percentile(self, percent: float) -> float:

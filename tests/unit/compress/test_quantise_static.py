@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from numpy.typing import NDArray
@@ -191,6 +191,7 @@ def test_integers_are_half_a_step_from_the_weight(weight: NDArray[np.float32]) -
 
 
 @given(st.lists(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1), min_size=1))
+@example([[2.0**-149]])
 def test_a_histogram_loses_nothing_while_it_widens(parts: list[list[float]]) -> None:
     histogram = Histogram()
     for part in parts:

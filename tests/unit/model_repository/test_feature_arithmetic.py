@@ -66,6 +66,17 @@ def test_rows_do_not_depend_on_their_batch_mates(features: ModuleType, tables: A
         np.testing.assert_array_equal(step.pack(one, together[row : row + 1])[0], packed[row])
 
 
+def test_catalogues_that_outgrow_a_short_sort(
+    features: ModuleType, tables: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = np.random.default_rng(1).integers(0, ITEMS + 1, (9, HISTORY)).astype(np.int32)
+    short = features.retrieve.neighbour_scores(tables, history)
+    monkeypatch.setattr(features.retrieve, "_SHORT_BITS", 0)
+    long = features.retrieve.neighbour_scores(tables, history)
+    np.testing.assert_array_equal(short.pair, long.pair)
+    np.testing.assert_array_equal(short.score, long.score)
+
+
 def test_ties_go_by_item_number(features: ModuleType, tables: Any) -> None:
     near = np.zeros_like(tables.neighbour_item)
     near[1, :4] = [40, 7, 30, 9]

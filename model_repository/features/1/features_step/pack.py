@@ -37,8 +37,8 @@ def pack(
     packed = np.zeros((*candidate.shape, WIDTH), np.float32)
     packed[..., 0] = near_share(scores.of(candidate), scores.best(len(candidate)))
     packed[..., 1] = _match(tables.factors, newest, weights, candidate)
-    packed[..., 2] = tables.popularity[candidate]
-    packed[..., 3] = tables.recency[candidate]
+    packed[..., 2] = tables.popularity.take(candidate)
+    packed[..., 3] = tables.recency.take(candidate)
     packed[..., 4] = _match(tables.categories, newest, weights, candidate)
     return packed
 
@@ -65,6 +65,6 @@ def _match(
     candidate: NDArray[np.int32],
 ) -> NDArray[np.float32]:
     """Candidates' rows of ``table`` times the weighted mean of the newest events' rows; [B, C]."""
-    mean = weights[:, None, :] @ table[newest]
+    mean = weights[:, None, :] @ table.take(newest, axis=0)
     # One product a row: a single large one could round differently with other batch mates.
-    return (table[candidate] @ mean.transpose(0, 2, 1))[..., 0]
+    return (table.take(candidate, axis=0) @ mean.transpose(0, 2, 1))[..., 0]

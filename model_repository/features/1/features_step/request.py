@@ -120,11 +120,10 @@ def _decode_query(
 def _decode_k(k: NDArray[Any] | None, rows: int, limits: Limits) -> NDArray[np.int32]:
     if k is None:
         return np.full(rows, limits.k_default, np.int32)
-    k = k.reshape(-1)
-    wrong = k[(k < 1) | (k > limits.k_max)]
-    if len(wrong):
-        raise BadRequest(f"k: expected 1 to {limits.k_max}, got {wrong[0]}")
-    return k.astype(np.int32)
+    for value in k.ravel().tolist():  # of few rows, so faster than comparing arrays
+        if not 1 <= value <= limits.k_max:
+            raise BadRequest(f"k: expected 1 to {limits.k_max}, got {value}")
+    return k.astype(np.int32).reshape(-1)
 
 
 def _decode_items(

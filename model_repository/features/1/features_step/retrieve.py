@@ -8,6 +8,7 @@ row's result is independent of its batch mates.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,10 @@ from .item_ids import ITEM_BITS
 from .tables import Tables
 
 MAX_ROWS = 128
-"""Rows of one call. Row, score and position, or row, item and position, then fit in 63 bits."""
+"""Rows of one call. Row, score and position then fit in 63 bits."""
 
 _ITEM_MASK = (1 << ITEM_BITS) - 1
+_SHORT_BITS = 32
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,8 @@ class NeighbourScores:
         if not len(self.pair):
             return np.zeros(candidate.shape, np.float32)
         rows = np.arange(len(candidate), dtype=np.int64)[:, None] << ITEM_BITS
-        wanted = rows | candidate
-        place = np.minimum(np.searchsorted(self.pair, wanted), len(self.pair) - 1)
-        return np.where(self.pair[place] == wanted, self.score[place], np.float32(0))
+        place, found = _find(rows | candidate, self.pair)
+        return np.where(found, self.score[place], np.float32(0))
 
     def best(self, rows: int) -> NDArray[np.float32]:
         """Highest score of each of the first ``rows`` rows, float32 [rows]; 0 where none."""
@@ -59,15 +60,43 @@ def neighbour_scores(tables: Tables, history: NDArray[np.int32]) -> NeighbourSco
         history: int32 [B, H], padded left with 0, newest last; B at most ``MAX_ROWS``.
     """
     newest = history[:, -tables.recent :]
-    item = tables.neighbour_item[newest]
-    weight = tables.neighbour_weight[newest]
+    item = tables.neighbour_item.take(newest, axis=0).reshape(len(newest), -1)
+    weight = tables.neighbour_weight.take(newest, axis=0)
     weight *= tables.event_weights[-newest.shape[1] :, None]
-    there = np.flatnonzero(item)
-    row = there // max(1, item[0].size)
-    pair, order, start = _group(row << ITEM_BITS | item.ravel()[there])
-    if not len(pair):
-        return NeighbourScores(pair, np.zeros(0, np.float32))
-    return NeighbourScores(pair, np.add.reduceat(weight.ravel()[there][order], start))
+    ordered, position = _order(item, tables.items)
+    first = np.ones(ordered.shape, np.bool_)
+    np.not_equal(ordered[:, 1:], ordered[:, :-1], out=first[:, 1:])
+    start = np.flatnonzero(first)
+    if not len(start):
+        return NeighbourScores(start, np.zeros(0, np.float32))
+    score = np.add.reduceat(weight.ravel()[position.ravel()], start)
+    number = ordered.ravel()[start].astype(np.int64)
+    pair = start // item.shape[1] << ITEM_BITS | number
+    real = number > 0
+    return NeighbourScores(pair[real], score[real])
+
+
+def _order(item: NDArray[np.int32], largest: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Each row sorted, equal items in their order, and where in ``item.ravel()`` each was.
+
+    Item and position packed in one integer sort several times faster than argsort does, and in
+    32 bits, which few catalogues outgrow, twice as fast again.
+
+    Args:
+        item: int32 [B, E].
+        largest: item number that there may be.
+    """
+    rows, entries = item.shape
+    bits = entries.bit_length()
+    short = largest.bit_length() + bits <= _SHORT_BITS
+    packed: NDArray[Any] = item.astype(np.uint32 if short else np.int64)
+    packed <<= bits
+    packed |= np.arange(entries, dtype=packed.dtype)
+    packed.sort(axis=1)
+    position = (packed & ((1 << bits) - 1)).astype(np.int64)
+    position += np.arange(rows)[:, None] * entries
+    packed >>= bits
+    return packed, position
 
 
 def retrieve(
@@ -88,28 +117,33 @@ def retrieve(
     rows = len(seen)
     first = np.arange(rows, dtype=np.int64)[:, None] << ITEM_BITS
     there = seen > 0
-    # However much of it was seen, this much of the popular list holds `count` unseen items.
-    popular = tables.popular[: count + int(there.sum(axis=1).max(initial=0))]
-    entries = [scores.pair, (first | popular).ravel(), (first | seen)[there]]
-    ranks = np.tile(tables.popular_rank[: len(popular)], rows)
-    values = [scores.score, ranks, np.full(len(entries[2]), np.inf, np.float32)]
-    pair, order, start = _group(np.concatenate(entries))
-    # A score is above 0 and a popularity rank below, so the score wins; "seen" wins over both.
-    value = np.maximum.reduceat(np.concatenate(values)[order], start)
-    unseen = value < np.inf
-    return _best(pair[unseen], value[unseen], rows, count)
+    gone = np.sort((first | seen)[there])  # sorted values are found faster
+    pair, value = scores.pair, scores.score
+    if len(pair):
+        place, found = _find(gone, pair)
+        unseen = np.ones(len(pair), np.bool_)
+        unseen[place[found]] = False
+        pair, value = pair[unseen], value[unseen]
+    # A score is above 0 and a popularity rank below, so only rows short of scores look further.
+    short = np.bincount(pair >> ITEM_BITS, minlength=rows) < count
+    if short.any():
+        known = np.sort(np.concatenate([scores.pair, gone]))
+        # However much of it was seen, this much of the popular list fills up what scores began.
+        most = count + int(there.sum(axis=1)[short].max())
+        popular = first[short] | tables.popular[:most]
+        new = ~_find(popular, known)[1] if len(known) else np.ones(popular.shape, np.bool_)
+        ranks = np.broadcast_to(tables.popular_rank[:most], popular.shape)
+        pair = np.concatenate([pair, popular[new]])
+        value = np.concatenate([value, ranks[new]])
+    return _best(pair, value, rows, count)
 
 
-def _group(
-    pair: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Sorted distinct pairs, the stable sorting order of all, and where each pair starts."""
-    bits = len(pair).bit_length()
-    # Sorting pair and position packed in one integer is several times faster than argsort.
-    packed = np.sort(pair << bits | np.arange(len(pair)))
-    pair = packed >> bits
-    start = _starts(pair)
-    return pair[start], packed & ((1 << bits) - 1), start
+def _find(
+    wanted: NDArray[np.int64], ordered: NDArray[np.int64]
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Where each value would be in a sorted array that is not empty, and whether it is there."""
+    place = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
+    return place, ordered[place] == wanted
 
 
 def _starts(ordered: NDArray[np.int64]) -> NDArray[np.intp]:
@@ -126,6 +160,7 @@ def _best(
     bits = len(pair).bit_length()
     row = pair >> ITEM_BITS
     packed = np.sort((row << 32 | _descending(value)) << bits | np.arange(len(pair)))
+    row = packed >> (32 + bits)
     column = np.arange(len(pair)) - np.searchsorted(row, np.arange(rows))[row]
     chosen = column < count
     best = pair[packed[chosen] & ((1 << bits) - 1)]

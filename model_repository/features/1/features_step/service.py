@@ -151,16 +151,17 @@ class FeatureService:
         query: NDArray[np.float32] | None,
     ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Each row's own candidates, or retrieved ones, padded to ``width``; which were seen."""
-        found = retrieve(self.tables, scores, events, self.tables.candidates)
-        if query is not None:
-            assert self.tables.visual is not None
-            found = self.tables.visual.add_similar(query, events, found, self.blend.candidates)
-        if not any(given):
-            return found, np.zeros(found.shape, np.bool_)
         candidate = np.zeros((len(events), width), np.int32)
+        if not all(given):
+            found = retrieve(self.tables, scores, events, self.tables.candidates)
+            if query is not None:
+                assert self.tables.visual is not None
+                found = self.tables.visual.add_similar(query, events, found, self.blend.candidates)
+            if not any(given):
+                return found, np.zeros(found.shape, np.bool_)
+            candidate[:, : found.shape[1]] = found
         for row, own in enumerate(given):
             if own:
                 candidate[row, : len(own)] = own
-            else:
-                candidate[row, : found.shape[1]] = found[row]
+                candidate[row, len(own) :] = 0
         return candidate, among(candidate, events) & (candidate > 0)
