@@ -90,4 +90,3 @@ GPU = Profile(
     # Pictures are decoded there.
     on_gpu=frozenset({"preprocess", *_ENGINES}),
 )
-PROFILES = {p.name: p for p in (CPU, GPU)}

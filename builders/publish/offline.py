@@ -84,11 +84,13 @@ class OfflinePipeline:
         history = self._dataset.histories("test", users, tables.history)
         seen = seen_items(self._dataset, "test", users)[:, -self._remembered :]
         candidate = self._features.retrieve(history, seen, tables.candidates)
-        if query is not None:
-            candidate = self._features.add_similar(query, seen, candidate, similar)
-        packed = self._features.pack(history, candidate)
-        if query is not None:
-            self._features.write_columns(packed, query, history, candidate, weight)
+        if query is None:
+            packed = self._features.pack(history, candidate)
+        else:
+            assert tables.visual is not None, "the release takes no pictures"
+            candidate = tables.visual.add_similar(query, seen, candidate, similar)
+            packed = self._features.pack(history, candidate)
+            tables.visual.write_columns(packed, query, history, candidate, weight)
         logit = self._score(history, candidate, packed)
         flags = (candidate > 0) * np.uint8(self._policy.REAL)
         top_k = np.full(len(users), k, np.int32)

@@ -14,6 +14,29 @@ from ensembles.step_code import load_step
 _VERSION = Path(__file__).resolve().parents[2] / "model_repository" / "features" / "1"
 
 
+class VisualTable(Protocol):
+    """What builders use of ``features_step.visual.VisualTable``."""
+
+    def add_similar(
+        self,
+        query: NDArray[np.float32],
+        seen: NDArray[np.int32],
+        found: NDArray[np.int32],
+        count: int,
+    ) -> NDArray[np.int32]:
+        """Candidates [B, C] after unseen items that look like the queries [B, V] have joined."""
+
+    def write_columns(
+        self,
+        packed: NDArray[np.float32],
+        query: NDArray[np.float32],
+        history: NDArray[np.int32],
+        candidate: NDArray[np.int32],
+        weight: float,
+    ) -> None:
+        """Put what the queries' pictures count into packed features, in place."""
+
+
 class Tables(Protocol):
     """What builders read of ``features_step.tables.Tables``; meanings and shapes are there."""
 
@@ -39,6 +62,8 @@ class Tables(Protocol):
     def factors(self) -> NDArray[np.float32]: ...
     @property
     def categories(self) -> NDArray[np.float32]: ...
+    @property
+    def visual(self) -> VisualTable | None: ...
 
 
 class FeatureStep(Protocol):
@@ -64,25 +89,6 @@ class FeatureStep(Protocol):
 
     def pack(self, history: NDArray[np.int32], candidate: NDArray[np.int32]) -> NDArray[np.float32]:
         """Candidate features, float32 [B, C, 7], of candidates int32 [B, C]."""
-
-    def add_similar(
-        self,
-        query: NDArray[np.float32],
-        seen: NDArray[np.int32],
-        found: NDArray[np.int32],
-        count: int,
-    ) -> NDArray[np.int32]:
-        """Candidates [B, C] after unseen items that look like the queries [B, V] have joined."""
-
-    def write_columns(
-        self,
-        packed: NDArray[np.float32],
-        query: NDArray[np.float32],
-        history: NDArray[np.int32],
-        candidate: NDArray[np.int32],
-        weight: float,
-    ) -> None:
-        """Put what the queries' pictures count into packed features, in place."""
 
 
 def open_feature_step(tables: Path, version: Path = _VERSION) -> FeatureStep:

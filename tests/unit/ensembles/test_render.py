@@ -107,6 +107,15 @@ def test_both_forms_declare_the_same_steps(files):
         assert steps[0].output_map[name] == steps[1].input_map[name] == name
 
 
+def test_every_chain_declares_a_step_alike():
+    """One file a step: it must not matter which of the chains is rendered last."""
+    for pipelines in (VISUAL, LOOKUP):
+        whole = render(pipelines, 7, KNOBS)
+        for pipeline in pipelines:
+            alone = render([pipeline], 7, KNOBS)
+            assert alone.items() <= whole.items()
+
+
 def test_an_engine_takes_looked_up_rows_and_is_warmed_up_with_them():
     knobs = Knobs(history=20, candidates=30, vector_width=64)
     config = parse(render(LOOKUP, 1, knobs)[Path("ranker/configs/gpu.pbtxt")])

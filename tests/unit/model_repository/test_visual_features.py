@@ -98,14 +98,14 @@ def test_batch_mates_change_nothing(service: Any) -> None:
 
 
 def test_builders_compute_the_same(features: ModuleType, service: Any) -> None:
-    step = features.FeatureStep(service.tables)
+    step, visual = features.FeatureStep(service.tables), service.tables.visual
     query = looks_like(service, 12)[None]
     history = np.array([[0] * 7 + EVENTS["some"]], np.int32)
     (got,) = service.answer([asked("some", query[0])])
     found = step.retrieve(history, history, CANDIDATES)
-    candidate = step.add_similar(query, history, found, 4)
+    candidate = visual.add_similar(query, history, found, 4)
     packed = step.pack(history, candidate)
-    step.write_columns(packed, query, history, candidate, 0.25)
+    visual.write_columns(packed, query, history, candidate, 0.25)
     np.testing.assert_array_equal(got.tensors["candidate"], candidate)
     np.testing.assert_array_equal(got.tensors["candidate_features"], packed)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 import signal
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from builders.dataset.dataset import Dataset
 from builders.ranker.fusion import FusedTable, fold, fuse
 from builders.ranker.interface import Ranker
-from builders.ranker.known_vectors import known_vectors, read_visual_vectors
+from builders.ranker.known_vectors import known_vectors
 from builders.ranker.registry import build_ranker
 from builders.ranker.scoring import scores
 from builders.ranker.sequence_module import SequenceModule
@@ -29,7 +28,7 @@ from builders.ranker.weights import load_ranker, save_ranker, write_tensors
 from builders.retrieval.tables import write_tables
 from builders.settings import Settings
 from ensembles.contracts import CANDIDATE_FEATURES_WIDTH, HEAD_FEATURES
-from ensembles.errors import BuildError, SettingsError
+from ensembles.errors import SettingsError
 from tests.unit.ranker.tiny_log import ITEMS, circle, dataset_of, settings_of
 
 NEW = ITEMS + 1
@@ -276,37 +275,3 @@ def test_pictures_to_fuse_and_none_there() -> None:
         Settings.parse({**raw, "ranker": {"fuse": ["image"]}}, origin="test")
     covers = {**raw, "ranker": {"fuse": ["image"]}, "visual": {"covers": True}}
     assert Settings.parse(covers, origin="test").has_pictures
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        np.zeros((4, 2), np.float32),
-        np.zeros((5, 2), np.float64),
-        np.zeros(5, np.float32),
-        np.ones((5, 2), np.float32),
-        np.full((5, 2), np.nan, np.float32) * np.arange(5, dtype=np.float32)[:, None],
-    ],
-    ids=["rows", "type", "axes", "row 0", "not finite"],
-)
-def test_visual_vectors_of_something_else(tmp_path: Path, rows: np.ndarray) -> None:  # type: ignore[type-arg]
-    np.save(tmp_path / "v.npy", rows)
-    with pytest.raises(BuildError, match=r"expected finite float32 \[5, V\]"):
-        read_visual_vectors(tmp_path / "v.npy", 4)
-
-
-def test_visual_vectors_that_cannot_be_read(tmp_path: Path) -> None:
-    (tmp_path / "v.npy").write_bytes(b"nothing")
-    with pytest.raises(BuildError, match=re.escape("cannot be read")):
-        read_visual_vectors(tmp_path / "v.npy", 4)
-
-
-def test_texts_are_fused_as_unit_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = np.random.default_rng(0).normal(size=(NEW + 1, 12)).astype(np.float32)
-    rows[[0, 3]] = 0
-    monkeypatch.setattr("builders.ranker.known_vectors.text_vectors", lambda _: rows)
-    settings = settings_of(ranker={"fuse": ("text",)})
-    found = known_vectors(_with_a_new_item(), settings, None)
-    length = found["text"].norm(dim=1)
-    assert length[[0, 3]].tolist() == [0, 0]
-    torch.testing.assert_close(length[4:], torch.ones(NEW - 3))

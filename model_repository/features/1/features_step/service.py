@@ -15,7 +15,7 @@ from .request import BadRequest, Limits, Rows, Tensors, decode
 from .retrieve import NeighbourScores, neighbour_scores, retrieve
 from .state import UserState, resolve_state
 from .tables import Tables
-from .visual import Blend, weights_of
+from .visual import Blend
 
 REAL, SEEN = 1, 2
 """Bits of ``candidate_flags``: a real candidate, one that the user has seen."""
@@ -106,8 +106,7 @@ class FeatureService:
         features = pack(self.tables, scores, history, candidate)
         if query is not None:
             assert self.tables.visual is not None
-            weight = weights_of(query, history, self.blend.weight)
-            self.tables.visual.write_columns(features, query, weight, candidate)
+            self.tables.visual.write_columns(features, query, history, candidate, self.blend.weight)
         stacked: dict[str, NDArray[np.generic]] = {
             "history": history,
             "candidate": candidate,

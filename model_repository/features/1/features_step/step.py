@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from .pack import WIDTH, near_share, pack
 from .retrieve import MAX_ROWS, neighbour_scores, retrieve
 from .tables import Tables
-from .visual import weights_of
 
 
 class FeatureStep:
@@ -47,40 +46,10 @@ class FeatureStep:
         return found
 
     def pack(self, history: NDArray[np.int32], candidate: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Candidate features float32 [B, C, 5] of candidates int32 [B, C], 0 for padding."""
+        """Candidate features float32 [B, C, WIDTH] of candidates int32 [B, C], 0 for padding."""
         packed = np.zeros((*candidate.shape, WIDTH), np.float32)
         for start in range(0, len(history), MAX_ROWS):
             rows = slice(start, start + MAX_ROWS)
             scores = neighbour_scores(self.tables, history[rows])
             packed[rows] = pack(self.tables, scores, history[rows], candidate[rows])
         return packed
-
-    def add_similar(
-        self,
-        query: NDArray[np.float32],
-        seen: NDArray[np.int32],
-        found: NDArray[np.int32],
-        count: int,
-    ) -> NDArray[np.int32]:
-        """``VisualTable.add_similar`` for any number of rows of a release with pictures."""
-        assert self.tables.visual is not None, "the release takes no pictures"
-        joined = np.zeros_like(found)
-        for start in range(0, len(query), MAX_ROWS):
-            rows = slice(start, start + MAX_ROWS)
-            joined[rows] = self.tables.visual.add_similar(
-                query[rows], seen[rows], found[rows], count
-            )
-        return joined
-
-    def write_columns(
-        self,
-        packed: NDArray[np.float32],
-        query: NDArray[np.float32],
-        history: NDArray[np.int32],
-        candidate: NDArray[np.int32],
-        weight: float,
-    ) -> None:
-        """``VisualTable.write_columns``, with what a picture counts beside each history."""
-        assert self.tables.visual is not None, "the release takes no pictures"
-        counts = weights_of(query, history, weight)
-        self.tables.visual.write_columns(packed, query, counts, candidate)

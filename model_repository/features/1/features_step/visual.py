@@ -128,31 +128,28 @@ class VisualTable:
         self,
         packed: NDArray[np.float32],
         query: NDArray[np.float32],
-        weight: NDArray[np.float32],
+        history: NDArray[np.int32],
         candidate: NDArray[np.int32],
+        weight: float,
     ) -> None:
         """Put weight times match, and weight, into candidate features, in place.
 
         Args:
             packed: float32 [B, C, F].
-            query: float32 [B, V].
-            weight: float32 [B], 0 for rows without a picture.
+            query: float32 [B, V], zeros for rows without a picture.
+            history: int32 [B, H], padded left with 0.
             candidate: int32 [B, C], 0 for padding.
+            weight: of a picture beside a history.
         """
         match = (self.vectors[candidate] @ query[:, :, None])[..., 0]
-        packed[..., MATCH] = weight[:, None] * match
-        packed[..., WEIGHT] = weight[:, None] * (candidate > 0)
+        counts = _weights(query, history, weight)[:, None]
+        packed[..., MATCH] = counts * match
+        packed[..., WEIGHT] = counts * (candidate > 0)
 
 
-def weights_of(
+def _weights(
     query: NDArray[np.float32], history: NDArray[np.int32], weight: float
 ) -> NDArray[np.float32]:
-    """What the picture of each row counts: float32 [B].
-
-    Args:
-        query: float32 [B, V], zeros for rows without a picture.
-        history: int32 [B, H], padded left with 0.
-        weight: of a picture beside a history.
-    """
+    """What the picture of each row counts: float32 [B]."""
     known = history[:, -1] > 0
     return np.where(query.any(axis=1), np.where(known, weight, 1.0), 0.0).astype(np.float32)
