@@ -3,7 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help demo test check serve render test-damaged bench-beauty bench-compress bench-catalogue \
-        bench-posters bench-fashion bench-preprocess bench-growth clean
+        bench-posters bench-fashion bench-preprocess bench-growth bench-peers \
+        loadtest clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -45,6 +46,11 @@ check: $(INSTALLED) ## Lint, types, import direction, rendered configs
 serve: $(INSTALLED) ## Serve the demo's repository in the foreground
 	@$(BIN)/millirank serve $(REPOSITORY)
 
+loadtest: $(INSTALLED) ## Play every scenario against the demo's repository; fail if one misses the objective
+	@missed=""; for scenario in steady ramp spike shop social news; do \
+	  $(BIN)/millirank loadtest $(REPOSITORY) --scenario $$scenario || missed="$$missed $$scenario"; done; \
+	  [ -z "$$missed" ] || { echo "missed:$$missed"; exit 1; }
+
 render: $(INSTALLED) ## Write model_repository/*/config.pbtxt from ensembles/
 	@$(BIN)/millirank render
 
@@ -76,6 +82,9 @@ bench-preprocess: $(INSTALLED) ## DALI against Pillow on a folder of JPEGs: make
 bench-growth: $(INSTALLED) ## How latency grows with candidates, history, catalogue, users and batch
 	@MILLIRANK_BENCH_GROWTH=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s --timeout 600 \
 	  tests/benchmarks/test_growth.py
+
+bench-peers: $(INSTALLED) ## The demo's release behind FastAPI, LitServe, BentoML, MLServer, Ray Serve and Triton
+	@$(BIN)/python -m loadtest.peers $(REPOSITORY)
 
 clean: ## Remove the virtual environment, builds and caches
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

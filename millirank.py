@@ -206,13 +206,37 @@ def preview(
 @click.option("--users", default=8, show_default=True, help="Clients that send at the same time.")
 @_protocols
 @click.option("--seed", default=1, show_default=True, help="Same seed, same requests.")
+@click.option("--scenario", help="Play this one of ours (steady, shop, ...) or a TOML file.")
+@click.option("--objective", type=click.Path(path_type=Path), help="Of a scenario; a TOML file.")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), help="Write the scenario's run there."
+)
 def loadtest(
-    repository: Path, seconds: float, users: int, protocols: tuple[str, ...], seed: int
+    repository: Path,
+    seconds: float,
+    users: int,
+    protocols: tuple[str, ...],
+    seed: int,
+    scenario: str | None,
+    objective: Path | None,
+    json_file: Path | None,
 ) -> None:
-    """Serve REPOSITORY, load each ensemble with Locust, and print where the time goes (U, X, M)."""
-    from loadtest.printed import print_load
+    """Serve REPOSITORY, load each ensemble with Locust, and print where the time goes (U, X, M).
 
-    if not print_load(repository, seconds=seconds, users=users, protocols=protocols, seed=seed):
+    With --scenario: play it, print what was missed of the objective, and fail if anything was;
+    the scenario says how long, how much and over which protocols.
+    """
+    if scenario is not None:
+        from loadtest.verdict_table import print_run
+
+        met = print_run(repository, scenario, objective=objective, seed=seed, json_file=json_file)
+    elif objective or json_file:
+        raise click.UsageError("--objective and --json go with --scenario")
+    else:
+        from loadtest.printed import print_load
+
+        met = print_load(repository, seconds=seconds, users=users, protocols=protocols, seed=seed)
+    if not met:
         raise click.exceptions.Exit(1)
 
 

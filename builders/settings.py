@@ -121,6 +121,8 @@ class Serving(Section):
     max_queue_size: int = Field(1024, ge=1)
     queue_timeout_ms: int = Field(1000, ge=1)
     max_batch: int = Field(MAX_BATCH, ge=1, le=MAX_BATCH)
+    fuse_steps: bool = True
+    """On the processor, run features, ranker and policy as one model: two hops less."""
     hold_out_test: bool = True
     """Leave each user's test event out of the seeded user state, so that quality can be
     measured on the served answers. Set it to false for production."""

@@ -36,6 +36,7 @@ class Knobs:
         image_size: rows and columns of a picture, that an engine is warmed up with.
         visual_weight: what a request's picture counts against the user's history, 0 to 1.
         visual_candidates: items that look like it and join the candidates.
+        fuse_steps: the profile's adjacent Python steps run as one model.
     """
 
     instances: int = 2
@@ -50,6 +51,7 @@ class Knobs:
     image_size: int = 224
     visual_weight: float = 0.5
     visual_candidates: int = 100
+    fuse_steps: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_batch <= MAX_BATCH:
@@ -64,6 +66,7 @@ class Profile:
 
     Attributes:
         on_gpu: steps whose instances are given a GPU.
+        fused: adjacent Python steps that can run as one model, see ``ensembles.fuse``.
 
     Raises:
         ContractError: when asked for a step that the profile does not place.
@@ -72,9 +75,12 @@ class Profile:
     name: str
     backends: dict[str, Backend]
     on_gpu: frozenset[str] = frozenset()
+    fused: tuple[str, ...] = ()
 
     def backend(self, step: str) -> Backend:
-        """Backend of one step."""
+        """Backend of one step, or of the model that joins the steps ``fused``."""
+        if step == "_".join(self.fused):
+            return Backend.PYTHON
         if step not in self.backends:
             raise ContractError(f"profile {self.name!r} places no step {step!r}")
         return self.backends[step]
@@ -83,7 +89,8 @@ class Profile:
 _STEPS = ("preprocess", "image_encoder", "features", "ranker", "policy")
 _ENGINES = dict.fromkeys(("image_encoder", "ranker"), Backend.TENSORRT)
 
-CPU = Profile("cpu", dict.fromkeys(_STEPS, Backend.PYTHON))
+# Pictures take long and their batches are small: the steps before stay models of their own.
+CPU = Profile("cpu", dict.fromkeys(_STEPS, Backend.PYTHON), fused=("features", "ranker", "policy"))
 GPU = Profile(
     "gpu",
     {**CPU.backends, **_ENGINES},

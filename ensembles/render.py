@@ -22,6 +22,7 @@ from ensembles.contracts import (
     candidate_counts,
 )
 from ensembles.errors import MissingExtra
+from ensembles.fuse import FUSED, fuse
 from ensembles.pipeline import Pipeline, Step
 from ensembles.profiles import CPU, GPU, Backend, Knobs, Profile
 from ensembles.recommend import FEATURES, IMAGE_ENCODER, PREPROCESS, RANKER
@@ -35,7 +36,7 @@ _TRITON_TYPES = {
 }
 _WARM_UP_TEXT = struct.pack("<I", 7).decode() + "warm-up"
 """One BYTES element as Triton reads it from a file: its length, then its content."""
-_BY_SIZE = (RANKER.name, IMAGE_ENCODER.name)
+_BY_SIZE = (RANKER.name, IMAGE_ENCODER.name, FUSED)
 _WARM_UP_ALONE = (PREPROCESS.name, IMAGE_ENCODER.name)
 """On the processor these steps warm themselves up: what fits them is a release's own."""
 _HEADER = "# Rendered by ensembles/render.py (make render); do not edit by hand.\n"
@@ -44,18 +45,23 @@ _HEADER = "# Rendered by ensembles/render.py (make render); do not edit by hand.
 def render(pipelines: Sequence[Pipeline], release: int, knobs: Knobs) -> dict[Path, str]:
     """Every configuration file of a repository, by its path relative to the repository.
 
-    The ensembles come last, in the order of ``pipelines``.
+    The ensembles come last, in the order of ``pipelines``. One whose steps can be joined has a
+    file for the gpu profile too, where they never are.
     """
     files: dict[Path, str] = {}
-    for step in (step for pipeline in pipelines for step in pipeline.steps):
+    on_cpu = [fuse(p, CPU) if knobs.fuse_steps else p for p in pipelines]
+    for step in (step for pipeline in (*pipelines, *on_cpu) for step in pipeline.steps):
         files[Path(step.name, "config.pbtxt")] = _text(_step(step, CPU, knobs))
         if step.name in GPU.on_gpu:
             files[Path(step.name, "configs", f"{GPU.name}.pbtxt")] = _text(_step(step, GPU, knobs))
         for t in step.inputs:
             if t.datatype == DataType.BYTES and not t.optional:
                 files[Path(step.name, "warmup", t.name)] = _WARM_UP_TEXT
-    for pipeline in pipelines:
-        files[Path(pipeline.name, "config.pbtxt")] = _text(_ensemble(pipeline, release, knobs))
+    for pipeline, served in zip(pipelines, on_cpu, strict=True):
+        if fuse(pipeline, CPU) != pipeline:
+            on_gpu = _text(_ensemble(pipeline, release, knobs))
+            files[Path(pipeline.name, "configs", f"{GPU.name}.pbtxt")] = on_gpu
+        files[Path(pipeline.name, "config.pbtxt")] = _text(_ensemble(served, release, knobs))
     return files
 
 
@@ -183,6 +189,9 @@ def _batch_ragged(config: pb.ModelConfig) -> None:
 
 def _parameters(step: Step, backend: Backend, knobs: Knobs) -> dict[str, str]:
     """Settings that a Python step reads when it starts, as strings."""
+    if step.name == FUSED:
+        members = (_parameters(member, backend, knobs) for member in (FEATURES, RANKER))
+        return {name: value for member in members for name, value in member.items()}
     if step.name == PREPROCESS.name:
         return {"image_bytes": str(LIMITS.image_bytes), "image_pixels": str(LIMITS.image_pixels)}
     if step.name == FEATURES.name:

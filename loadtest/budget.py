@@ -11,6 +11,7 @@ without that clock, so that what they leave unexplained is a finding and not zer
          waiting     Triton's time for the whole ensemble less the busy time of all steps:
                      the queues in front of the steps, and scheduling from one to the next
          policy      its busy time: it turns scores into the response, whatever made them
+         late        how long after its moment a request left, in an open loop
 
     unexplained = P - (U + X + M); the closure error is its size as a share of P
 
@@ -57,6 +58,7 @@ class Budget:
         client_ms: P, on the client's clock.
         round_trip_ms: a request that no step sees, on the client's clock.
         chain: the ensemble and its steps, on the server's clock.
+        late_ms: from the moment that a request was due to its leaving, which P includes.
 
     Raises:
         LoadTestError: a time is not a finite number that fits its role, or a step has no part.
@@ -65,6 +67,7 @@ class Budget:
     client_ms: float
     round_trip_ms: float
     chain: ChainTimes
+    late_ms: float = 0.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.client_ms) and self.client_ms > 0):
@@ -86,7 +89,8 @@ class Budget:
     def part_ms(self, part: Part) -> float:
         """U, X or M."""
         busy = sum(step.busy_ms for step in self.steps_of(part))
-        return busy + self.round_trip_ms + self.waiting_ms if part is Part.U else busy
+        around = self.round_trip_ms + self.waiting_ms + self.late_ms
+        return busy + around if part is Part.U else busy
 
     def steps_of(self, part: Part) -> tuple[StepTimes, ...]:
         """The steps whose busy time counts towards ``part``, in order."""

@@ -79,7 +79,7 @@ def run(plan: Plan, stop: Event) -> Observed:
 
 def _observe(plan: Plan, recorder: Recorder, stop: Event) -> Observed:
     stop.wait(plan.warm_up_seconds)
-    before = read_snapshot(plan.host, plan.http_port)
+    before = read_snapshot(plan.host, plan.http_port, plan.metrics_port)
     start, busy = time.perf_counter(), time.process_time()
     recorder.recording = True
     stop.wait(plan.seconds)
@@ -100,7 +100,7 @@ def _observe(plan: Plan, recorder: Recorder, stop: Event) -> Observed:
         errors=dict(recorder.errors.most_common()),
         generator_share=(time.process_time() - busy) / seconds,
         before=before,
-        after=read_snapshot(plan.host, plan.http_port),
+        after=read_snapshot(plan.host, plan.http_port, plan.metrics_port),
     )
 
 

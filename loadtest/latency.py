@@ -102,9 +102,9 @@ def one_at_a_time(
         for protocol in map(Protocol, protocols):
             with Client(f"{host}:{ports_of[protocol]}", protocol.value) as client:
                 measure(client.recommend, requests, WARM_UP)
-                before = read_snapshot(host, ports.http)
+                before = read_snapshot(host, ports.http, ports.metrics)
                 latency = measure(client.recommend, requests, count)
-                after = read_snapshot(host, ports.http)
+                after = read_snapshot(host, ports.http, ports.metrics)
             chain = chain_times(before, after, steps, ensemble)
             found.append(SingleRequests(ensemble, protocol, latency, chain))
     return found

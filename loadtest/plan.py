@@ -30,6 +30,7 @@ class Plan:
     seconds: float
     warm_up_seconds: float
     seed: int
+    metrics_port: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.users <= 1000:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ensembles.errors import LoadTestError, MissingExtra
 from loadtest.budget import Budget
+from loadtest.load_process import in_own_process
 from loadtest.percentiles import Latency
 from loadtest.plan import Observed, Plan
 from loadtest.step_statistics import chain_times, read_chain
@@ -21,11 +20,6 @@ from serving.ports import Ports
 WARM_UP_SECONDS = 1.0
 GENERATOR_LIMIT = 0.9
 """A load process that is busy for more of a core than this may be what limits the figures."""
-_GRACE_SECONDS = 60.0
-"""Beyond its own time: starting up, and requests in flight at the end."""
-_END_SECONDS = 5.0
-"""For ending when asked to, before the process is killed."""
-_ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -128,6 +122,7 @@ def smoke_test(
             host=host,
             http_port=ports.http,
             grpc_port=ports.grpc,
+            metrics_port=ports.metrics,
             repository=str(repository.resolve()),
             users=users,
             seconds=seconds / len(asked),
@@ -155,35 +150,5 @@ def _load(plan: Plan, steps: tuple[str, ...]) -> ProtocolLoad:
 
 def _in_own_process(plan: Plan, command: Sequence[str] = ("-m", "loadtest.generator")) -> Observed:
     """Run the plan where Locust may replace the standard library's sockets and threads."""
-    limit = plan.warm_up_seconds + plan.seconds + _GRACE_SECONDS
-    with subprocess.Popen(
-        [sys.executable, *command],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=_ROOT,  # so that -m finds this very package
-    ) as process:
-        try:
-            output, complaint = process.communicate(json.dumps(asdict(plan)), timeout=limit)
-        except subprocess.TimeoutExpired as e:
-            raise LoadTestError(
-                f"the load process did not end within {limit:.0f} s and was stopped; "
-                "is the machine out of processor time or memory?"
-            ) from e
-        finally:
-            _end(process)
-    if process.returncode:
-        raise LoadTestError(complaint.strip() or f"the load process ended {process.returncode}")
-    return Observed.read(output)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """Ask the process to finish its requests in flight, and end it when it does not."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    limit = plan.warm_up_seconds + plan.seconds
+    return Observed.read(in_own_process(json.dumps(asdict(plan)), limit, command))

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.request
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ensembles.errors import LoadTestError, did_you_mean
+from ensembles.fuse import FUSED
+from ensembles.profiles import CPU
 from ensembles.recommend import RECOMMEND
 
 _PHASES = ("success", "queue", "compute_input", "compute_infer", "compute_output")
+_STAGE = re.compile(
+    r'^millirank_stage_(nanoseconds|requests)_total{.*?stage="(\w+)".*?} (\S+)$', re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,11 @@ class Totals:
 
 
 Snapshot = dict[str, Totals]
-"""Totals by model; versions of a model are added up."""
+"""Totals by model; versions of a model are added up.
+
+The stages of the joined model are there too, as ``FUSED/STAGE``: only their count and their
+``compute_infer`` are known, and they are reported together, every tenth of a second or so.
+"""
 
 
 @dataclass(frozen=True)
@@ -60,13 +70,16 @@ class ChainTimes:
     steps: tuple[StepTimes, ...]
 
 
-def read_snapshot(host: str, http_port: int) -> Snapshot:
+def read_snapshot(host: str, http_port: int, metrics_port: int = 0) -> Snapshot:
     """Ask the server for the statistics of all models, in one request.
+
+    Args:
+        metrics_port: where the stages of the joined model are reported; 0 leaves them out.
 
     Raises:
         LoadTestError: there is no such server, or its answer is not Triton's.
     """
-    answer = _get(f"http://{host}:{http_port}/v2/models/stats")
+    answer = _get_json(f"http://{host}:{http_port}/v2/models/stats")
     snapshot: Snapshot = {}
     try:
         for model in answer["model_stats"]:
@@ -76,7 +89,19 @@ def read_snapshot(host: str, http_port: int) -> Snapshot:
             snapshot[name] = _add(snapshot[name], totals) if name in snapshot else totals
     except (KeyError, TypeError) as e:
         raise LoadTestError(f"the statistics of {host}:{http_port} lack {e}; is it Triton?") from e
+    if metrics_port and FUSED in snapshot:
+        snapshot |= _read_stages(f"http://{host}:{metrics_port}/metrics")
     return snapshot
+
+
+def _read_stages(url: str) -> Snapshot:
+    amounts = {"requests": dict.fromkeys(CPU.fused, 0), "nanoseconds": dict.fromkeys(CPU.fused, 0)}
+    for name, stage, amount in _STAGE.findall(_get(url).decode()):
+        amounts[name][stage] = round(float(amount))
+    return {
+        f"{FUSED}/{stage}": Totals(count, 0, 0, 0, amounts["nanoseconds"][stage], 0)
+        for stage, count in amounts["requests"].items()
+    }
 
 
 def read_chain(host: str, http_port: int, ensemble: str = RECOMMEND.name) -> tuple[str, ...]:
@@ -85,7 +110,7 @@ def read_chain(host: str, http_port: int, ensemble: str = RECOMMEND.name) -> tup
     Raises:
         LoadTestError: there is no such server, or the model is no ensemble.
     """
-    config = _get(f"http://{host}:{http_port}/v2/models/{ensemble}/config")
+    config = _get_json(f"http://{host}:{http_port}/v2/models/{ensemble}/config")
     try:
         return tuple(step["model_name"] for step in config["ensemble_scheduling"]["step"])
     except (KeyError, TypeError) as e:
@@ -95,14 +120,45 @@ def read_chain(host: str, http_port: int, ensemble: str = RECOMMEND.name) -> tup
 def chain_times(
     before: Snapshot, after: Snapshot, steps: tuple[str, ...], ensemble: str = RECOMMEND.name
 ) -> ChainTimes:
-    """Means of what happened between two snapshots.
+    """Means of what happened between two snapshots; the joined model as the steps it is made of.
 
     Raises:
         LoadTestError: a model has no statistics, answered nothing in between, or was loaded anew.
     """
-    return ChainTimes(
-        _times(ensemble, before, after), tuple(_times(step, before, after) for step in steps)
+    apart: list[StepTimes] = []
+    for step in steps:
+        times = _times(step, before, after)
+        apart += _take_apart(times, before, after) if step == FUSED else [times]
+    return ChainTimes(_times(ensemble, before, after), tuple(apart))
+
+
+def _take_apart(whole: StepTimes, before: Snapshot, after: Snapshot) -> list[StepTimes]:
+    """The stages of the joined model, which add up to it.
+
+    The first one has its queue and input, and the last one the rest: its output, and the way
+    between Triton and the Python process, which is handling of the request as policy is.
+    """
+    nothing = StepTimes("", whole.count, 0, 0, 0, 0, 0)
+    *firsts, last = CPU.fused
+    stages = []
+    for name in firsts:
+        work = _times(f"{FUSED}/{name}", before, after).compute_infer_ms
+        stages.append(replace(nothing, name=name, total_ms=work, compute_infer_ms=work))
+    waited = whole.queue_ms, whole.compute_input_ms
+    stages[0] = replace(
+        stages[0],
+        total_ms=stages[0].total_ms + sum(waited),
+        queue_ms=waited[0],
+        compute_input_ms=waited[1],
     )
+    rest = replace(
+        nothing,
+        name=last,
+        total_ms=whole.total_ms - sum(stage.total_ms for stage in stages),
+        compute_infer_ms=whole.compute_infer_ms - sum(s.compute_infer_ms for s in stages),
+        compute_output_ms=whole.compute_output_ms,
+    )
+    return [*stages, rest]
 
 
 def _times(name: str, before: Snapshot, after: Snapshot) -> StepTimes:
@@ -127,9 +183,16 @@ def _add(one: Totals, other: Totals) -> Totals:
     return Totals(**{phase: value + both[phase] for phase, value in asdict(one).items()})
 
 
-def _get(url: str) -> Any:
+def _get_json(url: str) -> Any:
+    try:
+        return json.loads(_get(url))
+    except ValueError as e:
+        raise LoadTestError(f"expected Triton's JSON from {url}, got: {e}") from e
+
+
+def _get(url: str) -> bytes:
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - http, built above
-            return json.load(answer)
-    except (OSError, ValueError) as e:
-        raise LoadTestError(f"expected Triton's JSON from {url}, got: {e}") from e
+            return bytes(answer.read())
+    except OSError as e:
+        raise LoadTestError(f"expected Triton's answer from {url}, got: {e}") from e

@@ -22,7 +22,7 @@ _WHAT = {
 
 def load_table(result: LoadResult) -> Table:
     """Figures of each ensemble and protocol, and what the load process itself could have made."""
-    table = _table(
+    table = table_of(
         f"Load: {result.users} users, closed loop",
         "req/s",
         "p50 ms",
@@ -52,7 +52,7 @@ def load_table(result: LoadResult) -> Table:
 
 def latency_table(measured: Sequence[SingleRequests]) -> Table:
     """One request at a time, a row for each ensemble and protocol."""
-    table = _table("One request at a time", "requests", "mean ms", "p50 ms", "p95 ms", "p99 ms")
+    table = table_of("One request at a time", "requests", "mean ms", "p50 ms", "p95 ms", "p99 ms")
     for found in measured:
         latency = found.latency
         table.add_row(
@@ -66,7 +66,7 @@ def steps_table(found: SingleRequests) -> Table:
     mean_ms = found.latency.mean_ms
     parts = {step.name: step.busy_ms for step in found.chain.steps}
     parts |= {"client, network, between steps": found.between_ms, "client's clock": mean_ms}
-    table = _table(f"{found.name}: one request", "ms", "share")
+    table = table_of(f"{found.name}: one request", "ms", "share")
     for name, ms in parts.items():
         table.add_row(name, f"{ms:.2f}", f"{ms / mean_ms:.0%}")
     return table
@@ -75,7 +75,7 @@ def steps_table(found: SingleRequests) -> Table:
 def budget_table(load: ProtocolLoad) -> Table:
     """Every part with what it consists of, beside the reference case; means in ms."""
     budget = load.budget
-    table = _table(
+    table = table_of(
         f"{load.name}: P = f(U, X, M)", "ms", "share", "P if halved", "queue", "reference"
     )
     for part in Part:
@@ -101,7 +101,8 @@ def budget_table(load: ProtocolLoad) -> Table:
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
+def table_of(title: str, *columns: str) -> Table:
+    """An empty table whose first column names the row."""
     table = Table(
         title=title,
         title_justify="left",

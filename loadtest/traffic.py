@@ -37,11 +37,44 @@ class PreparedRequest:
 
     Attributes:
         body: the message (gRPC), or JSON followed by binary tensors (HTTP).
+        ensemble: that it is for.
         headers: that an HTTP body comes with.
     """
 
     body: bytes
+    ensemble: str
     headers: dict[str, str] = field(default_factory=dict)
+
+
+def holdout_items(repository: Path) -> dict[str, str]:
+    """The held-out item of each user of the newest release; none where it does not say.
+
+    Raises:
+        LoadTestError: as ``holdout_users``.
+    """
+    users = holdout_users(repository)
+    items = json.loads(_about(repository, "holdout.json").read_text(encoding="utf-8")).get("items")
+    return dict(zip(users, items or [], strict=False))
+
+
+def catalogue_items(repository: Path) -> list[str]:
+    """Ids of the items of the newest release.
+
+    Raises:
+        LoadTestError: there is no release, or its catalogue cannot be read or is empty.
+    """
+    path = _about(repository, "catalogue.json")
+    try:
+        items = list(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as e:
+        raise LoadTestError(f"{path} should hold titles by item id ({e!r}); build again") from e
+    if not items:
+        raise LoadTestError(f"{path} should name at least one item; build the release again")
+    return items
+
+
+def _about(repository: Path, file: str) -> Path:
+    return repository / RECOMMEND.name / str(_newest(repository)) / file
 
 
 def holdout_users(repository: Path) -> list[str]:
@@ -50,7 +83,7 @@ def holdout_users(repository: Path) -> list[str]:
     Raises:
         LoadTestError: there is no release, its file cannot be read, or it names no user.
     """
-    path = repository / RECOMMEND.name / str(_newest(repository)) / "holdout.json"
+    path = _about(repository, "holdout.json")
     try:
         users = json.loads(path.read_text(encoding="utf-8"))["users"]
     except (OSError, ValueError, KeyError, TypeError) as e:
@@ -144,9 +177,11 @@ def prepare(protocol: Protocol, requests: Sequence[Request]) -> list[PreparedReq
 
 def _grpc(tensors: Sequence[WireTensor]) -> PreparedRequest:
     _, messages, _ = grpc_wire.load()
-    message = grpc_wire.message(messages, ensemble_for(tensors), tensors)
-    return PreparedRequest(message.SerializeToString())
+    ensemble = ensemble_for(tensors)
+    message = grpc_wire.message(messages, ensemble, tensors)
+    return PreparedRequest(message.SerializeToString(), ensemble=ensemble)
 
 
 def _http(tensors: Sequence[WireTensor]) -> PreparedRequest:
-    return PreparedRequest(*http_wire.body(tensors))
+    body, headers = http_wire.body(tensors)
+    return PreparedRequest(body, ensemble_for(tensors), headers)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from pathlib import Path
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from locust import User, constant, task  # first of all: it makes the standard library cooperative
 
@@ -32,6 +32,13 @@ PROBE_EVERY = 10
 REQUEST_SECONDS = 10.0
 """How long a request may take before it counts as an error."""
 _SERVICE = "/inference.GRPCInferenceService"
+
+
+class Reply(NamedTuple):
+    """An answer as it came; over HTTP with the length of its JSON part."""
+
+    content: bytes
+    json_length: str | None = None
 
 
 class PreparedUser(User):
@@ -63,11 +70,11 @@ class PreparedUser(User):
         """Open the one client that all users share."""
 
     @abstractmethod
-    def ask(self, request: PreparedRequest) -> int:
-        """Send a request; length of the answer in bytes, or a RequestError."""
+    def ask(self, request: PreparedRequest) -> Reply:
+        """Send a request; its answer, or a RequestError."""
 
     @abstractmethod
-    def probe(self) -> int:
+    def probe(self) -> Reply:
         """Ask whether the server is alive, over the same connection; as ``ask`` otherwise."""
 
     @task
@@ -77,11 +84,11 @@ class PreparedUser(User):
         if next(self._turns) % PROBE_EVERY == 0:
             self._timed(PROBE, self.probe)
 
-    def _timed(self, name: str, send: Callable[..., int], *request: PreparedRequest) -> None:
+    def _timed(self, name: str, send: Callable[..., Reply], *request: PreparedRequest) -> None:
         length, error = 0, None
         start = perf_counter()
         try:
-            length = send(*request)
+            length = len(send(*request).content)
         except RequestError as e:
             error = e
         self.environment.events.request.fire(
@@ -108,13 +115,13 @@ class GrpcUser(PreparedUser):
         """Make the channel; it connects when first asked."""
         cls._channel = Channel(host, port)
 
-    def ask(self, request: PreparedRequest) -> int:
+    def ask(self, request: PreparedRequest) -> Reply:
         """Call ModelInfer."""
-        return len(self._channel.call(f"{_SERVICE}/ModelInfer", request.body, REQUEST_SECONDS))
+        return Reply(self._channel.call(f"{_SERVICE}/ModelInfer", request.body, REQUEST_SECONDS))
 
-    def probe(self) -> int:
+    def probe(self) -> Reply:
         """Call ServerLive; its request has no fields, and so no bytes."""
-        return len(self._channel.call(f"{_SERVICE}/ServerLive", b"", REQUEST_SECONDS))
+        return Reply(self._channel.call(f"{_SERVICE}/ServerLive", b"", REQUEST_SECONDS))
 
 
 class BinaryHttpUser(PreparedUser):
@@ -135,16 +142,16 @@ class BinaryHttpUser(PreparedUser):
             network_timeout=REQUEST_SECONDS,
         )
 
-    def ask(self, request: PreparedRequest) -> int:
+    def ask(self, request: PreparedRequest) -> Reply:
         """Post to the chain."""
-        path = http_wire.path(self._ensemble)
+        path = http_wire.path(request.ensemble)
         return self._send("POST", path, request.body, request.headers)
 
-    def probe(self) -> int:
+    def probe(self) -> Reply:
         """Get the health."""
         return self._send("GET", "/v2/health/live", b"", {})
 
-    def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> int:
+    def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Reply:
         try:
             response = self._client.request(method, path, body, headers)
             answer: bytes = response.read()
@@ -152,4 +159,4 @@ class BinaryHttpUser(PreparedUser):
             raise RequestError(f"no answer: {e!r}") from e
         if response.status_code != 200:
             raise RequestError(f"HTTP {response.status_code}: {answer.decode(errors='replace')}")
-        return len(answer)
+        return Reply(answer, response.get(http_wire.LENGTH_HEADER))

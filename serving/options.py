@@ -8,6 +8,7 @@ from pathlib import Path
 
 from serving.binary import Installation
 from serving.ports import Ports
+from serving.repository import models_to_load
 
 TOKEN_HEADER = "millirank-token"  # noqa: S105
 """HTTP header that carries the control token; gRPC metadata has it behind a fixed prefix."""
@@ -22,7 +23,7 @@ class ServerOptions:
     Attributes:
         host: address to listen on; this machine only by default.
         ports: where to listen; 0 takes a free port.
-        models: what to load; ``*`` is everything in the repository.
+        models: what to load; by default the ensembles and whatever they need.
         config_name: profile of the configuration, ``""`` for the default (cpu) one.
         token: secret that the control interfaces want in a header; ``""`` generates one.
             Triton takes it on its command line only, where this machine's users can read it.
@@ -35,7 +36,7 @@ class ServerOptions:
 
     host: str = "127.0.0.1"
     ports: Ports = field(default_factory=Ports)
-    models: tuple[str, ...] = ("*",)
+    models: tuple[str, ...] = ()
     config_name: str = ""
     token: str = ""
     state: str = ""
@@ -60,7 +61,7 @@ def command_line(
         str(installation.executable),
         f"--model-repository={repository}",
         "--model-control-mode=explicit",
-        *(f"--load-model={name}" for name in o.models),
+        *(f"--load-model={name}" for name in o.models or models_to_load(repository)),
         *(f"--http-address={o.host}", f"--http-port={ports.http}"),
         *(f"--grpc-address={o.host}", f"--grpc-port={ports.grpc}"),
         *(f"--metrics-address={o.host}", f"--metrics-port={ports.metrics}"),

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from ensembles.errors import ReleaseError
-from ensembles.recommend import RECOMMEND
+from ensembles.recommend import ENCODE_IMAGE, RECOMMEND, RECOMMEND_VISUAL
 
 _SERVED = re.compile(r"^\s*versions:\s*(\d+)\s*$", re.MULTILINE)
 _PINNED = re.compile(r"^\s*model_version:\s*(\d+)\s*$", re.MULTILINE)
@@ -45,6 +45,16 @@ def current_release(repository: Path) -> int:
             f"{path} names release {release}, but the repository holds {releases(repository)}"
         )
     return release
+
+
+def models_to_load(repository: Path) -> tuple[str, ...]:
+    """The ensembles: Triton loads the steps that they name, and none that only others need.
+
+    ``*``, everything, for a repository that holds none of ours.
+    """
+    ensembles = (p.name for p in (ENCODE_IMAGE, RECOMMEND_VISUAL, RECOMMEND))
+    there = tuple(n for n in ensembles if (repository / n / "config.pbtxt").is_file())
+    return there or ("*",)
 
 
 def titles(repository: Path, release: int) -> dict[str, str]:

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from builders.dataset.dataset import Dataset
-from builders.publish.step_files import RankerFiles, VisualFiles
+from builders.publish.step_files import RankerFiles, VisualFiles, keeping_links, link_members
 from builders.settings import Settings
 from builders.stages import sync, sync_tree
 from ensembles.errors import ReleaseError
+from ensembles.fuse import FUSED
 from ensembles.pipeline import Pipeline
 from ensembles.profiles import Knobs
 from ensembles.recommend import (
@@ -67,7 +68,8 @@ def chains_of(
     repository: Path, release: int, settings: Settings
 ) -> tuple[tuple[Pipeline, ...], Knobs]:
     """The ensembles that a release needs, by what lies in its version folders."""
-    knobs = knobs_of(settings)
+    fused = (repository / FUSED / str(release)).is_dir()
+    knobs = replace(knobs_of(settings), fuse_steps=fused)
     table = repository / FEATURES.name / str(release) / ITEM_VECTORS
     lookup = table.is_file()
     if lookup:
@@ -103,7 +105,8 @@ def assemble(
         ranker: what the ranker step loads.
         visual: None for a release that takes no pictures.
     """
-    for step in step_names(chains(lookup=False, visual=visual is not None)):
+    steps = step_names(chains(lookup=False, visual=visual is not None))
+    for step in (*steps, *([FUSED] if settings.serving.fuse_steps else [])):
         shutil.copytree(
             SOURCE / step / "1",
             staging / step / "1",
@@ -117,6 +120,8 @@ def assemble(
     shutil.copy2(tables / "item_ids.json", names / "item_ids.json")
     if visual is not None:
         visual.copy(staging)
+    if settings.serving.fuse_steps:
+        link_members(staging, 1)
     _write_about(staging / RECOMMEND.name / "1", settings, dataset)
     pipelines, knobs = chains_of(staging, 1, settings)
     write_configs(staging, pipelines, 1, knobs)
@@ -159,8 +164,10 @@ def publish(checked: Path, repository: Path, settings: Settings, about: Mapping[
         repository.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=repository.parent, prefix=".publishing-") as folder:
             staging = Path(folder)
+            copy = keeping_links()
             for model in models:
-                shutil.copytree(checked / model / "1", staging / model / str(release))
+                target = staging / model / str(release)
+                shutil.copytree(checked / model / "1", target, copy_function=copy)
             write_manifest(staging, release, about)
             sync_tree(staging)
             for model in models:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import filecmp
+import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from builders.export.torch2onnx import MODEL
 from builders.ranker.weights import DESCRIPTION, UNCOMPRESSED, WEIGHTS
 from builders.visual.index import INDEX, VECTORS
 from builders.visual.shown import COVERS, SAMPLES
+from ensembles.fuse import FUSED
+from ensembles.profiles import CPU
 from ensembles.recommend import (
     ENCODE_IMAGE,
     FEATURES,
@@ -20,6 +24,38 @@ from ensembles.recommend import (
     RECOMMEND_VISUAL,
 )
 from serving.preview.catalogue import PICTURES
+
+_RUN = ("*_step", "tables", MODEL)
+"""What the processor needs of a step's version folder, beside ``model.py``."""
+
+
+def link_members(repository: Path, release: int) -> None:
+    """Put what the joined model runs into its version folder: links, no second copy on disk."""
+    folder = repository / FUSED / str(release)
+    for step in CPU.fused:
+        version = repository / step / str(release)
+        for part in (p for pattern in _RUN for p in version.glob(pattern)):
+            for path in (part, *part.rglob("*")):
+                target = folder / path.relative_to(version)
+                if path.is_dir():
+                    target.mkdir(parents=True, exist_ok=True)
+                elif not target.exists():  # policy's item ids are those of features
+                    os.link(path, target)
+
+
+def keeping_links() -> Callable[[str, str], None]:
+    """A copy function in whose copies linked files are linked again."""
+    copied: dict[tuple[int, int], str] = {}
+
+    def copy(source: str, target: str) -> None:
+        status = Path(source).stat()
+        first = copied.setdefault((status.st_dev, status.st_ino), target)
+        if first == target:
+            shutil.copy2(source, target)
+        else:
+            os.link(first, target)
+
+    return copy
 
 
 @dataclass(frozen=True)

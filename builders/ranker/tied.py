@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from builders.ranker.interface import Ranker
 from builders.ranker.settings import Ranker as RankerSettings
@@ -66,4 +65,8 @@ class TiedRanker(Ranker):
 
     def scored(self, vectors: Tensor) -> Tensor:
         """States or item vectors as they are multiplied: length 1 when scores are cosines."""
-        return functional.normalize(vectors, dim=-1) if self._normalise else vectors
+        if not self._normalise:
+            return vectors
+        # As functional.normalize has it, which also copies the lengths for every dimension.
+        lengths: Tensor = vectors.norm(dim=-1, keepdim=True)
+        return vectors / lengths.clamp_min(1e-12)

@@ -11,6 +11,12 @@ from builders.ranker.settings import Ranker as RankerSettings
 from builders.ranker.tied import TiedRanker
 from ensembles.errors import SettingsError
 
+HIDDEN = -64.0
+"""Added to a score that is not to count: e^-64 is 2e-28 of it, far below what float32 resolves.
+
+With the lowest number, ONNX Runtime's softmax computes subnormals, and takes much longer.
+"""
+
 
 class TransformerRanker(TiedRanker):
     """Self-attentive sequential ranker (SASRec, Kang and McAuley 2018) with pre-norm blocks.
@@ -63,13 +69,13 @@ class TransformerRanker(TiedRanker):
         return placed
 
     def _attention_bias(self, history: Tensor, dtype: torch.dtype) -> Tensor:
-        """0 where a query may look, the lowest number elsewhere: float [B, 1, L, L]."""
+        """0 where a query may look, ``HIDDEN`` elsewhere: float [B, 1, L, L]."""
         index = torch.arange(history.shape[1], device=history.device)
         back = index[:, None] - index[None, :]
         real = (history != 0)[:, None, None, :]
         allowed = ((back >= 0) & real) | (back == 0)
         nothing = torch.zeros((), dtype=dtype, device=history.device)
-        return nothing.masked_fill(~allowed, torch.finfo(dtype).min)
+        return nothing.masked_fill(~allowed, HIDDEN)
 
 
 class Block(nn.Module):

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from builders.publish.served_check import K, compare
+from ensembles.fuse import FUSED
 from serving.client import Client, Request
 from serving.ports import Ports
 from serving.server import ServerOptions, TritonServer
@@ -91,10 +92,8 @@ def test_latency_and_memory(made: Catalogue, client: Client, server: TritonServe
             f"{memory.pss / 1e6:6.0f} MB, its own {memory.uss / 1e6:6.0f} MB"
         )
     print(f"  in all {total:.0f} MB in proportion, each shared page counted once")
-    # Tables are shared; what an instance has for itself are ids and their keys.
-    assert own["features"] < 100 + 60 * ITEMS / 1e6
-    assert own["policy"] < 100 + 30 * ITEMS / 1e6
-    assert own["ranker"] < 250
+    # Tables are shared; what an instance has for itself are ids, their keys, and the graph.
+    assert own[FUSED] < 300 + 90 * ITEMS / 1e6
 
 
 @pytest.mark.skipif(ITEMS < 1_000_000, reason="a measurement: make bench-catalogue")
@@ -136,8 +135,5 @@ def latencies(clients: list[Client], made: Catalogue, requests: int) -> list[lis
 
 
 def step_of(process: psutil.Process) -> str:
-    """The step that a backend process runs; ``tritonserver`` for the server itself."""
-    command = " ".join(process.cmdline())
-    return next(
-        (s for s in ("features", "ranker", "policy") if f"/{s}/" in command), "tritonserver"
-    )
+    """The model that a backend process runs; ``tritonserver`` for the server itself."""
+    return FUSED if f"/{FUSED}/" in " ".join(process.cmdline()) else "tritonserver"

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from builders.publish.step_files import link_members
+from ensembles.fuse import FUSED
 from ensembles.profiles import Knobs
 from ensembles.recommend import RECOMMEND, chains, step_names
 from ensembles.render import write_configs
@@ -152,6 +154,7 @@ def make_release(
     lookup: bool = False,
     width: int = 3,
     visual: bool = False,
+    fused: bool = False,
 ) -> Tiny:
     """Write repository and state below ``root``.
 
@@ -159,10 +162,11 @@ def make_release(
         lookup: the features step looks the item table up, and not the ranker's graph.
         width: of the item table.
         visual: the release takes pictures; see ``tiny_visual``.
+        fused: the Python steps of the cpu profile are one model.
     """
     repository, state = root / "repository", root / "state"
     pipelines = chains(lookup=lookup, visual=visual)
-    for step in step_names(pipelines):
+    for step in (*step_names(pipelines), *([FUSED] if fused else [])):
         shutil.copytree(
             SOURCE / step / "1",
             repository / step / str(release),
@@ -181,9 +185,12 @@ def make_release(
     about.mkdir(parents=True)
     (about / "catalogue.json").write_text(json.dumps({i: i.title() for i in ids[1:]}))
     lengths = {"history": HISTORY, "candidates": CANDIDATES, "vector_width": lookup * width}
-    write_configs(repository, pipelines, release, replace(knobs or KNOBS, **lengths))
+    settings = replace(knobs or KNOBS, fuse_steps=fused, **lengths)
+    write_configs(repository, pipelines, release, settings)
     if visual:
         write_visual_files(repository, release)
+    if fused:
+        link_members(repository, release)
     lengths = [1, 3, HISTORY, HISTORY + 4, 35]
     users = {
         f"user-{u}": (rng.permutation(ITEMS)[: lengths[u % len(lengths)]] + 1).tolist()

@@ -16,7 +16,7 @@ def parse(text):
     return text_format.Parse(text, model_config_pb2.ModelConfig())
 
 
-KNOBS = Knobs(instances=3, max_queue_size=9)
+KNOBS = Knobs(instances=3, max_queue_size=9, fuse_steps=False)
 LOOKUP = chains(lookup=True, visual=False)
 VISUAL = chains(lookup=False, visual=True)
 STEPS = step_names(VISUAL)
@@ -101,7 +101,8 @@ def test_every_step_is_warmed_up_and_the_ranker_with_every_size(files):
 def test_both_forms_declare_the_same_steps(files):
     lookup = render(LOOKUP, 7, KNOBS)
     differ = {path.as_posix() for path in lookup if files[path] != lookup[path]}
-    assert differ == {"recommend/config.pbtxt", "ranker/configs/gpu.pbtxt"}
+    ensemble = {"recommend/config.pbtxt", "recommend/configs/gpu.pbtxt"}
+    assert differ == {*ensemble, "ranker/configs/gpu.pbtxt"}
     steps = parse(lookup[Path("recommend/config.pbtxt")]).ensemble_scheduling.step
     for name in ("history_vector", "candidate_vector"):
         assert steps[0].output_map[name] == steps[1].input_map[name] == name

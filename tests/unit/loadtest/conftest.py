@@ -29,11 +29,12 @@ def triton_stub() -> Iterator[TritonStub]:
 
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
-    """A repository of which only the held-out users exist."""
+    """A repository of which only the held-out users and the catalogue exist."""
     folder = tmp_path / "repository" / "recommend" / "3"
     folder.mkdir(parents=True)
     holdout = {"users": [f"u{i}" for i in range(40)], "items": [f"i{i}" for i in range(40)]}
     (folder / "holdout.json").write_text(json.dumps(holdout))
+    (folder / "catalogue.json").write_text(json.dumps({f"i{i}": f"Item {i}" for i in range(40)}))
     return tmp_path / "repository"
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ensembles.errors import LoadTestError, MissingExtra
-from loadtest import smoke
+from loadtest import load_process, smoke
 from loadtest.budget import Part
 from loadtest.plan import Plan
 from loadtest.smoke import smoke_test
@@ -116,9 +116,9 @@ def plan(stub: TritonStub, release: Path, seconds: float) -> Plan:
 def test_a_process_that_hangs_is_ended(
     triton_stub: TritonStub, release: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(smoke, "_GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(load_process, "_GRACE_SECONDS", 0.3)
     stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
-    monkeypatch.setattr(smoke, "_END_SECONDS", 0.3)
+    monkeypatch.setattr(load_process, "_END_SECONDS", 0.3)
     start = time.monotonic()
     with pytest.raises(LoadTestError, match="did not end within"):
         smoke._in_own_process(plan(triton_stub, release, 0.1), ("-c", stubborn))

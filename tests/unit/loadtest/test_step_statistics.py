@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensembles.errors import LoadTestError
+from ensembles.fuse import FUSED
 from loadtest.step_statistics import Totals, chain_times, read_chain, read_snapshot
 from tests.unit.loadtest.triton_stub import ENSEMBLE_MS, STEPS, TIMES_MS, TritonStub
 
@@ -79,3 +80,12 @@ def test_a_restart_in_between() -> None:
     before, after = Totals(1, 9, 9, 9, 9, 9), Totals(2, 1, 1, 1, 1, 1)
     with pytest.raises(LoadTestError, match="no restart"):
         chain_times({"a": before}, {"a": after}, (), "a")
+
+
+def test_the_joined_model_needs_its_stages_reported() -> None:
+    before = {FUSED: Totals(0, 0, 0, 0, 0, 0)}
+    after = {FUSED: Totals(1, 9, 1, 1, 6, 1)}
+    with pytest.raises(LoadTestError, match="no statistics of 'features_ranker_policy/features'"):
+        chain_times(
+            before | {"recommend": before[FUSED]}, after | {"recommend": after[FUSED]}, (FUSED,)
+        )

@@ -37,8 +37,8 @@ def _model(name: str, count: int, phases_ms: tuple[float, ...], total_ms: float)
     return {"name": name, "version": "1", "inference_stats": stats}
 
 
-def _answer() -> tuple[bytes, int]:
-    contents = {"item_id": struct.pack("<I", 1) + b"7", "score": struct.pack("<f", 1.0)}
+def _answer(item: bytes) -> tuple[bytes, int]:
+    contents = {"item_id": struct.pack("<I", len(item)) + item, "score": struct.pack("<f", 1.0)}
     outputs = [
         {
             "name": name,
@@ -56,12 +56,19 @@ def _answer() -> tuple[bytes, int]:
 class TritonStub:
     """Answers after ``seconds``; with ``refuse``, every so many requests get HTTP 503.
 
+    The answer is item 7 to the first ``right`` requests, and item 8 to those after them.
+    From request ``pause_at`` on, all wait until ``pause_seconds`` have passed.
+
     ``answered`` and ``answered_visual`` count answers of ``recommend`` and ``recommend_visual``.
     """
 
     port: int = 0
     seconds: float = 0.0
     refuse: int = 0
+    right: int = 1_000_000
+    pause_at: int = -1
+    pause_seconds: float = 0.2
+    paused_until: float = 0.0
     answered: int = 0
     answered_visual: int = 0
     bodies: list[bytes] = field(default_factory=list)
@@ -89,6 +96,11 @@ class TritonStub:
         with self.lock:
             self.bodies.append(body)
             refused = self.refuse and len(self.bodies) % self.refuse == 0
+            if len(self.bodies) == self.pause_at:
+                self.paused_until = time.monotonic() + self.pause_seconds
+            wait = self.paused_until - time.monotonic()
+        time.sleep(max(wait, 0.0))
+        with self.lock:
             if path == "/v2/models/recommend_visual/infer":
                 self.answered_visual += not refused
             else:
@@ -108,7 +120,8 @@ def handler(stub: TritonStub) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if stub.infer(self.path, body):
-                answer, length = _answer()
+                item = b"7" if len(stub.bodies) <= stub.right else b"8"
+                answer, length = _answer(item)
                 self._reply(200, answer, str(length))
             else:
                 self._reply(503, b'{"error": "queue full"}')

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from builders.publish.release import chains_of, publish
-from builders.publish.step_files import RankerFiles
+from builders.publish.step_files import RankerFiles, link_members
 from builders.settings import Settings
 from ensembles.errors import ReleaseError
+from ensembles.fuse import FUSED
 from ensembles.recommend import RECOMMEND, chains
+from serving.repository import models_to_load
 
 SETTINGS = Settings.parse({"name": "x", "data": {"format": "csv", "path": "log.csv"}}, origin="t")
 
@@ -67,3 +70,26 @@ def test_a_repository_that_serves_pictures_goes_on_doing_so(tmp_path: Path, chec
         (checked / model / "1").rmdir()
     with pytest.raises(ReleaseError, match="the new release takes none; keep data.images"):
         publish(checked, repository, SETTINGS, {})
+
+
+def test_a_joined_release_shares_its_files_and_changes_the_ensemble(
+    tmp_path: Path, checked: Path
+) -> None:
+    for step in ("features", "ranker", "policy"):
+        (checked / step / "1" / f"{step}_step").mkdir()
+        (checked / step / "1" / f"{step}_step" / "code.py").write_text(step)
+        (checked / step / "1" / "tables" / "item_ids.json").write_text("[]")
+    (checked / FUSED / "1").mkdir(parents=True)
+    link_members(checked, 1)
+    repository = tmp_path / "repository"
+    assert publish(checked, repository, SETTINGS, {}) == 1
+    for step in ("features", "ranker", "policy"):
+        code = Path("1", f"{step}_step", "code.py")
+        assert (repository / FUSED / code).samefile(repository / step / code)
+    assert not (repository / FUSED / "1" / "content").exists()
+    ensemble = repository / "recommend" / "config.pbtxt"
+    assert FUSED in ensemble.read_text()
+    shutil.rmtree(checked / FUSED)
+    assert publish(checked, repository, SETTINGS, {}) == 2
+    assert FUSED not in ensemble.read_text()
+    assert models_to_load(repository) == ("recommend",)

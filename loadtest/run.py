@@ -1,0 +1,45 @@
+"""Play a scenario against a running server, in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+from ensembles.errors import MissingExtra
+from loadtest.load_process import in_own_process
+from loadtest.record import RunRecord
+from loadtest.run_plan import RunPlan
+from loadtest.scenario import Scenario
+from loadtest.traffic import holdout_users
+from serving.ports import Ports
+
+
+def play(
+    name: str,
+    scenario: Scenario,
+    ports: Ports,
+    repository: Path,
+    *,
+    seed: int = 1,
+    server_pid: int = 0,
+    host: str = "127.0.0.1",
+) -> RunRecord:
+    """Play ``scenario`` with users of the release in ``repository``.
+
+    Args:
+        server_pid: process of the server, to watch its memory; 0 where it runs elsewhere.
+
+    Raises:
+        LoadTestError: no users, no server, or no answer before the load.
+        MissingExtra: Locust is not installed.
+    """
+    if importlib.util.find_spec("locust") is None:
+        raise MissingExtra("locust", "loadtest")
+    holdout_users(repository)  # fails here, and not in another process, when there are none
+    folder = str(repository.resolve())
+    numbers = (ports.http, ports.grpc, ports.metrics)
+    plan = RunPlan(name, scenario, host, *numbers, folder, seed, server_pid)
+    seconds = scenario.seconds + scenario.warm_up_seconds
+    command = ("-m", "loadtest.open_loop")
+    return RunRecord.from_json(in_own_process(json.dumps(plan.fields()), seconds, command))

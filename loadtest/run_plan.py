@@ -1,0 +1,79 @@
+"""What goes into the process that plays a scenario, and how the server's figures are read there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from loadtest.budget import Budget
+from loadtest.scenario import Scenario
+from loadtest.step_statistics import Snapshot, chain_times, read_chain, read_snapshot
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A scenario against a server; ``server_pid`` 0 leaves its memory out."""
+
+    name: str
+    scenario: Scenario
+    host: str
+    http_port: int
+    grpc_port: int
+    metrics_port: int
+    repository: str
+    seed: int
+    server_pid: int = 0
+
+    def fields(self) -> dict[str, Any]:
+        """For JSON; ``read`` is the reverse."""
+        return {**asdict(self), "scenario": self.scenario.model_dump(mode="json")}
+
+    def snapshot(self) -> Snapshot:
+        """The server's statistics now."""
+        return read_snapshot(self.host, self.http_port, self.metrics_port)
+
+    @classmethod
+    def read(cls, fields: dict[str, Any]) -> Self:
+        """From ``fields``."""
+        return cls(**{**fields, "scenario": Scenario(**fields["scenario"])})
+
+
+def server_memory(pid: int) -> dict[str, float]:
+    """Memory in MB that each process of a server has to itself, by name and id."""
+    if not pid:
+        return {}
+    import psutil
+
+    found = {}
+    try:
+        server = psutil.Process(pid)
+        for process in (server, *server.children(recursive=True)):
+            found[f"{process.name()} {process.pid}"] = process.memory_full_info().uss / 1e6
+    except psutil.Error:
+        return {}  # it died: requests without an answer say so
+    return found
+
+
+def budgets(
+    plan: RunPlan,
+    answered: Sequence[tuple[str, float]],
+    probes: Sequence[float],
+    late_ms: float,
+    snapshots: tuple[Snapshot, Snapshot],
+) -> dict[str, Budget]:
+    """By ensemble, of its answers (ms); empty where no probe came back.
+
+    Raises:
+        LoadTestError: the server has no statistics of what it answered.
+    """
+    if not probes:
+        return {}
+    round_trip = sum(probes) / len(probes)
+    found = {}
+    for ensemble in sorted({name for name, _ in answered}):
+        times = [ms for name, ms in answered if name == ensemble]
+        steps = read_chain(plan.host, plan.http_port, ensemble)
+        chain = chain_times(*snapshots, steps, ensemble)
+        found[ensemble] = Budget(sum(times) / len(times), round_trip, chain, late_ms)
+    return found

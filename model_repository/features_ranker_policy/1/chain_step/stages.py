@@ -1,0 +1,44 @@
+"""Runs a batch of requests through several steps; one that fails goes no further."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .times import StageTimes
+
+Stage = Callable[[Sequence[Any]], Sequence[Any]]
+"""One result or exception for each request, or for each result of the stage before."""
+
+
+class Stages:
+    """Stages by name, in order."""
+
+    def __init__(self, stages: Mapping[str, Stage], times: StageTimes) -> None:
+        self._stages = stages
+        self._times = times
+
+    def answer(self, requests: Sequence[Any]) -> list[Any]:
+        """The last stage's result for each request, or the exception of the stage it failed in."""
+        results = list(requests)
+        alive = list(range(len(results)))
+        for name, stage in self._stages.items():
+            if not alive:
+                break
+            start = time.perf_counter_ns()
+            for place, result in zip(alive, stage([results[p] for p in alive]), strict=True):
+                results[place] = result
+            self._times.add(name, time.perf_counter_ns() - start, len(alive))
+            alive = [p for p in alive if not isinstance(results[p], Exception)]
+        return results
+
+
+def merged(
+    taken: Sequence[Mapping[str, Any]], given: Sequence[Any], name: str
+) -> list[dict[str, Any] | Exception]:
+    """Each request's tensors with a new one, or the exception that stands in its place."""
+    return [
+        new if isinstance(new, Exception) else {**tensors, name: new}
+        for tensors, new in zip(taken, given, strict=True)
+    ]

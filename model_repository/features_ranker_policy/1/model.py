@@ -1,0 +1,88 @@
+"""Triton's entry to the steps features, ranker and policy in one model.
+
+It composes the functions of ``features_step``, ``ranker_step`` and ``policy_step``; a release
+holds them, with their tables, in this folder.
+"""
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+from .chain_step import Stages, StageTimes, merged
+from .features_step import COUNTED, FeatureService, isolated
+from .policy_step import answer, load_item_ids
+from .ranker_step import Scorer
+
+MEASURED = {
+    "stage_nanoseconds": "Time that requests spent in each stage of the model",
+    "stage_requests": "Requests that went through each stage of the model",
+}
+
+
+class TritonPythonModel:
+    """What the Python backend calls."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        parameters = json.loads(args["model_config"])["parameters"]
+        parameters = {name: p["string_value"] for name, p in parameters.items()}
+        url = os.environ.get("MILLIRANK_STATE") or parameters["state"]
+        version = Path(args["model_repository"], args["model_version"])
+        self.service = FeatureService.open(version, parameters, url)
+        if not self.service.state.there:
+            pb_utils.Logger.log_warn(f"there is no user state at {url}: every user is a cold start")
+        self.scorer = Scorer(version / "model.onnx", int(parameters["threads"]))
+        self.decide = partial(answer, item_ids=load_item_ids(version / "tables" / "item_ids.json"))
+        # A metric is void once its family is gone.
+        self.families = {
+            name: pb_utils.MetricFamily(
+                f"millirank_{name}_total", text, pb_utils.MetricFamily.COUNTER
+            )
+            for name, text in {**COUNTED, **MEASURED}.items()
+        }
+        self.counters = [self.families[name].Metric(labels={}) for name in COUNTED]
+        stages = {"features": self.features, "ranker": self.rank, "policy": self.choose}
+        self.measured = {
+            stage: [self.families[name].Metric(labels={"stage": stage}) for name in MEASURED]
+            for stage in stages
+        }
+        self.times = StageTimes(self.report)
+        self.stages = Stages(stages, self.times)
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        return [respond(answer) for answer in self.stages.answer(requests)]
+
+    def features(self, requests: list[Any]) -> list[Any]:
+        tensors = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
+        answers = isolated(self.service.answer, tensors)
+        for counter, count in zip(self.counters, self.service.count(answers), strict=True):
+            if count:  # each increment is a message to the server
+                counter.increment(count)
+        return [a if isinstance(a, Exception) else a.tensors for a in answers]
+
+    def rank(self, tensors: list[Any]) -> list[Any]:
+        scored: list[Any] = merged(tensors, isolated(self.scorer.score, tensors), "logit")
+        return scored
+
+    def choose(self, tensors: list[Any]) -> list[Any]:
+        chosen: list[Any] = isolated(self.decide, tensors)
+        return chosen
+
+    def report(self, stage: str, *amounts: int) -> None:
+        for counter, amount in zip(self.measured[stage], amounts, strict=True):
+            counter.increment(amount)
+
+    def finalize(self) -> None:
+        self.times.flush()
+        self.service.state.close()
+
+
+def respond(answer: Any) -> Any:
+    """An answer's tensors, or the request's own error."""
+    if isinstance(answer, Exception):
+        error = pb_utils.TritonError(str(answer), pb_utils.TritonError.INVALID_ARG)
+        return pb_utils.InferenceResponse(error=error)
+    return pb_utils.InferenceResponse([pb_utils.Tensor(n, t) for n, t in answer.items()])

@@ -1,0 +1,50 @@
+"""Stages in one model: order, errors of their own, and times that add up."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from ensembles.step_code import load_step
+from tests.triton.tiny import SOURCE
+
+chain = load_step(SOURCE / "features_ranker_policy" / "1")
+
+
+def halve(numbers: Sequence[int]) -> list[int | Exception]:
+    return [ValueError(f"{n} is odd") if n % 2 else n // 2 for n in numbers]
+
+
+def test_what_fails_in_a_stage_goes_no_further_and_is_counted_there() -> None:
+    requests, spent = Counter[str](), Counter[str]()
+
+    def report(stage: str, nanoseconds: int, count: int) -> None:
+        requests[stage] += count
+        spent[stage] += nanoseconds
+
+    times = chain.StageTimes(report)
+    stages = chain.Stages({"first": halve, "second": halve, "third": halve}, times)
+    one, two, three, eight = stages.answer([1, 2, 12, 8])
+    assert [str(e) for e in (one, two, three)] == ["1 is odd", "1 is odd", "3 is odd"]
+    assert eight == 1
+    assert [str(e) for e in stages.answer([3, 5])] == ["3 is odd", "5 is odd"]
+    times.flush()
+    assert requests == {"first": 6, "second": 3, "third": 2}
+    assert min(spent.values()) > 0
+
+
+def test_times_are_reported_by_themselves() -> None:
+    told: list[tuple[str, int, int]] = []
+    times = chain.StageTimes(lambda *amounts: told.append(amounts))
+    times.add("a", 10, 3)
+    times.add("a", 1, 2)
+    deadline = time.monotonic() + 5
+    while not told and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert told == [("a", 32, 5)]
+
+
+def test_an_exception_takes_the_place_of_the_tensors() -> None:
+    error = ValueError("no")
+    assert chain.merged([{"a": 1}, {"a": 2}], [3, error], "b") == [{"a": 1, "b": 3}, error]
