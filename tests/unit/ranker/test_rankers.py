@@ -55,6 +55,17 @@ def test_padding_on_the_left_changes_nothing(name: str, events: list[int]) -> No
     torch.testing.assert_close(wide[:, -len(events) :], bare)
 
 
+@torch.no_grad()
+def test_what_is_hidden_in_training_is_hidden_when_served() -> None:
+    settings = RankerSettings.model_validate({"width": 8, "heads": 2, "dropout": 0})
+    torch.manual_seed(0)
+    ranker = build_ranker(N, H, settings)
+    for parameter in ranker.parameters():
+        parameter.normal_()
+    rows = torch.cat([padded(list(range(1, 1 + n)), H) for n in range(1, H + 1)])
+    torch.testing.assert_close(ranker.train().encode(rows), ranker.eval().encode(rows))
+
+
 @rankers
 @given(events=histories, data=st.data())
 @torch.no_grad()
