@@ -211,6 +211,9 @@ def preview(
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), help="Write the scenario's run there."
 )
+@click.option(
+    "--find-limit", is_flag=True, help="Search for the highest rate that meets the objective."
+)
 def loadtest(
     repository: Path,
     seconds: float,
@@ -220,24 +223,71 @@ def loadtest(
     scenario: str | None,
     objective: Path | None,
     json_file: Path | None,
+    find_limit: bool,
 ) -> None:
     """Serve REPOSITORY, load each ensemble with Locust, and print where the time goes (U, X, M).
 
     With --scenario: play it, print what was missed of the objective, and fail if anything was;
-    the scenario says how long, how much and over which protocols.
+    the scenario says how long, how much and over which protocols. With --find-limit: play it
+    (steady, if none is named) at other rates, and print the highest at which nothing is missed.
     """
-    if scenario is not None:
+    if find_limit:
+        from loadtest.capacity_printed import print_limit
+
+        name = scenario or "steady"
+        met = print_limit(repository, name, objective=objective, seed=seed, json_file=json_file)
+    elif scenario is not None:
         from loadtest.verdict_table import print_run
 
         met = print_run(repository, scenario, objective=objective, seed=seed, json_file=json_file)
     elif objective or json_file:
-        raise click.UsageError("--objective and --json go with --scenario")
+        raise click.UsageError("--objective and --json go with --scenario or --find-limit")
     else:
         from loadtest.printed import print_load
 
         met = print_load(repository, seconds=seconds, users=users, protocols=protocols, seed=seed)
     if not met:
         raise click.exceptions.Exit(1)
+
+
+@cli.command()
+@_repository
+@click.option("--objective", type=click.Path(path_type=Path), help="A TOML file; default: ours.")
+@click.option("--scenario", default="steady", show_default=True, help="One of ours, or a file.")
+@click.option("--minutes", default=20.0, show_default=True, help="No trial starts later.")
+@click.option("--trials", type=click.IntRange(1), help="Stop at so many, earlier runs included.")
+@click.option("--seed", default=1, show_default=True, help="Same seed, same requests.")
+def tune(
+    repository: Path,
+    objective: Path | None,
+    scenario: str,
+    minutes: float,
+    trials: int | None,
+    seed: int,
+) -> None:
+    """Search for serving settings of REPOSITORY that answer a scenario faster.
+
+    Each trial runs in turns with the best so far, on temporary copies. What is better beyond the
+    noise becomes a new release with the evidence in its manifest. The same command goes on with
+    an earlier search.
+    """
+    from builders.publish.release import chains_of
+    from builders.publish.tuned import publish_tuned, settings_of
+    from loadtest.tune.printed import print_tune
+    from loadtest.tune.search import Limits
+    from loadtest.tune.subject import Subject
+    from serving.repository import current_release
+
+    release = current_release(repository)
+    form = chains_of(repository, release, settings_of(repository, release))
+    print_tune(
+        Subject(repository, release, *form),
+        scenario,
+        objective=objective,
+        limits=Limits(minutes, trials),
+        seed=seed,
+        publish=lambda changed, evidence: publish_tuned(repository, release, changed, evidence),
+    )
 
 
 @cli.command()

@@ -120,6 +120,8 @@ class Serving(Section):
     ranker_threads: int = Field(1, ge=1, le=64)
     max_queue_size: int = Field(1024, ge=1)
     queue_timeout_ms: int = Field(1000, ge=1)
+    max_queue_delay_us: int = Field(0, ge=0, le=1_000_000)
+    """A batch waits so long for more requests. The queue that forms anyway is the better batch."""
     max_batch: int = Field(MAX_BATCH, ge=1, le=MAX_BATCH)
     fuse_steps: bool = True
     """On the processor, run features, ranker and policy as one model: two hops less."""

@@ -29,6 +29,7 @@ class Knobs:
         max_batch: rows in one dynamic batch.
         max_queue_size: requests that wait for a step before new ones are rejected.
         queue_timeout_ms: milliseconds that a request waits at most.
+        max_queue_delay_us: microseconds that a request waits for others to share its batch.
         history, candidates: lengths of the release, that its steps are warmed up with.
         vector_width: of the item table where the features step looks its rows up; an engine is
             warmed up with it.
@@ -44,6 +45,7 @@ class Knobs:
     max_batch: int = MAX_BATCH
     max_queue_size: int = 1024
     queue_timeout_ms: int = 1000
+    max_queue_delay_us: int = 0
     history: int = 50
     candidates: int = 200
     vector_width: int = 0

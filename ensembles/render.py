@@ -138,6 +138,7 @@ def _step(step: Step, profile: Profile, knobs: Knobs) -> pb.ModelConfig:
     queue.max_queue_size = knobs.max_queue_size
     queue.default_timeout_microseconds = knobs.queue_timeout_ms * 1000
     queue.timeout_action = queue.REJECT
+    config.dynamic_batching.max_queue_delay_microseconds = knobs.max_queue_delay_us
     for key, value in _parameters(step, backend, knobs).items():
         config.parameters[key].string_value = value
     if step.name not in _WARM_UP_ALONE or engine:

@@ -91,12 +91,16 @@ def check(repository: Path, release: int) -> dict[str, Any]:
     return manifest
 
 
+def release_file(repository: Path, path: Path) -> bool:
+    """Whether a path in a version folder is a file of the release, and not left by a server."""
+    left = not _LEFT_BY_SERVERS.isdisjoint(path.relative_to(repository).parts)
+    link = path.name == _ENGINE_LINK and path.is_symlink()
+    return path.is_file() and not left and not link and path.name != NAME
+
+
 def _files(repository: Path, release: int) -> Iterator[Path]:
-    for path in sorted(repository.glob(f"*/{release}/**/*")):
-        left = not _LEFT_BY_SERVERS.isdisjoint(path.relative_to(repository).parts)
-        link = path.name == _ENGINE_LINK and path.is_symlink()
-        if path.is_file() and not left and not link and path.name != NAME:
-            yield path
+    found = sorted(repository.glob(f"*/{release}/**/*"))
+    return (path for path in found if release_file(repository, path))
 
 
 def _name(repository: Path, path: Path) -> str:

@@ -50,12 +50,15 @@ def history(manifest: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield _pairs("data", data)
     yield _pairs("settings that are not the default", _changed(manifest.get("settings", {})))
     yield _pairs("stages", manifest.get("stages", {}))
+    if "tuned" in manifest:  # The trials are for machines.
+        shown = {name: v for name, v in manifest["tuned"].items() if name != "trials"}
+        yield _pairs("tuned under load", shown)
     if "compress" in figures:
         yield result_table(ChainResult.from_json(figures["compress"]))
     yield from _quality(figures.get("evaluate"))
     yield from _graphs(figures.get("export", {}))
-    shown = ("compress", "evaluate", "export")
-    for stage in (name for name in figures if name not in shown):
+    printed = ("compress", "evaluate", "export")
+    for stage in (name for name in figures if name not in printed):
         if isinstance(figures[stage], dict):
             yield _pairs(stage, figures[stage])
     tools = {**manifest.get("tools", {}), "target": manifest.get("target", "unknown")}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from ensembles.recommend import (
 )
 from ensembles.render import render, write_configs
 from serving.manifest import write_manifest
+from serving.version_folders import models_of
 
 SOURCE = Path(__file__).resolve().parents[2] / "model_repository"
 """The source of every step: ``STEP/1``."""
@@ -56,6 +57,7 @@ def knobs_of(settings: Settings) -> Knobs:
         max_batch=s.max_batch,
         max_queue_size=s.max_queue_size,
         queue_timeout_ms=s.queue_timeout_ms,
+        max_queue_delay_us=s.max_queue_delay_us,
         history=settings.features.history,
         candidates=settings.retrieval.candidates,
         image_size=settings.visual.size,
@@ -77,11 +79,6 @@ def chains_of(
         knobs = replace(knobs, vector_width=width)
     visual = (repository / IMAGE_ENCODER.name / str(release)).is_dir()
     return chains(lookup=lookup, visual=visual), knobs
-
-
-def models_of(repository: Path, release: int) -> list[str]:
-    """Every model that has a version folder of the release."""
-    return sorted(f.parent.name for f in repository.glob(f"*/{release}") if f.is_dir())
 
 
 def next_release(repository: Path) -> int:
@@ -145,11 +142,18 @@ def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
-def publish(checked: Path, repository: Path, settings: Settings, about: Mapping[str, Any]) -> int:
+def publish(
+    checked: Path,
+    repository: Path,
+    settings: Settings,
+    about: Mapping[str, Any],
+    copy: Callable[[str, str], object] | None = None,
+) -> int:
     """Copy the checked release 1 of ``checked`` into ``repository`` as its next, current release.
 
     Args:
         about: what the manifest says of the release, beside the hashes of its files.
+        copy: copies a file; by default so that linked ones are linked again.
 
     Returns:
         The number of the release.
@@ -164,7 +168,7 @@ def publish(checked: Path, repository: Path, settings: Settings, about: Mapping[
         repository.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=repository.parent, prefix=".publishing-") as folder:
             staging = Path(folder)
-            copy = keeping_links()
+            copy = copy or keeping_links()
             for model in models:
                 target = staging / model / str(release)
                 shutil.copytree(checked / model / "1", target, copy_function=copy)

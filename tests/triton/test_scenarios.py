@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from loadtest.run import play
 from loadtest.scenario import Phase, Scenario
 from serving.ports import Ports
 from serving.server import ServerOptions, TritonServer
-from tests.triton.tiny import make_release
+from tests.triton.tiny import hold_out, make_release
 
 MIXED = Scenario(
     about="a test",
@@ -29,11 +28,7 @@ MIXED = Scenario(
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     tiny = make_release(tmp_path_factory.mktemp("visual"), release=3, visual=True, fused=True)
-    about = tiny.repository / "recommend" / "3"
-    users = list(tiny.users)
-    items = list(json.loads((about / "catalogue.json").read_text()))
-    held_out = {"users": users, "items": [items[i % len(items)] for i in range(len(users))]}
-    (about / "holdout.json").write_text(json.dumps(held_out))
+    hold_out(tiny, 3)
     return _play(tiny.repository)
 
 

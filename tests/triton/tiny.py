@@ -201,3 +201,11 @@ def make_release(
     keys = code.item_keys(ids)
     code.seed(state, ((u, keys[e], np.arange(len(e))) for u, e in users.items()))
     return Tiny(repository, state, ids, vectors, users)
+
+
+def hold_out(tiny: Tiny, release: int) -> None:
+    """Give every user a held-out item, as load tests want it."""
+    about = tiny.repository / RECOMMEND.name / str(release)
+    users, items = list(tiny.users), tiny.item_ids[1:]
+    held_out = {"users": users, "items": [items[i % len(items)] for i in range(len(users))]}
+    (about / "holdout.json").write_text(json.dumps(held_out))

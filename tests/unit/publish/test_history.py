@@ -45,6 +45,14 @@ def printed(manifest):
     return " ".join(console.export_text().split())
 
 
+def test_a_tuned_release_says_so():
+    tuned = {"from_release": 1, "settings": {"instances": 3}, "trials": [{"number": 77}]}
+    text = printed({**ABOUT, "tuned": tuned})
+    assert "tuned under load" in text
+    assert "{'instances': 3}" in text
+    assert "77" not in text
+
+
 def test_a_compressed_release_shows_every_pass_quality_and_graph():
     figures = {
         "train": {"epochs": 3, "minutes": 1.5},

@@ -1,0 +1,1 @@
+"""Which serving settings give the lowest latency under real load: trials, duels, the choice."""
