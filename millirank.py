@@ -214,6 +214,7 @@ def preview(
 @click.option(
     "--find-limit", is_flag=True, help="Search for the highest rate that meets the objective."
 )
+@click.option("--otlp", default="", help="Send a scenario's traces to this OpenTelemetry URL.")
 def loadtest(
     repository: Path,
     seconds: float,
@@ -224,6 +225,7 @@ def loadtest(
     objective: Path | None,
     json_file: Path | None,
     find_limit: bool,
+    otlp: str,
 ) -> None:
     """Serve REPOSITORY, load each ensemble with Locust, and print where the time goes (U, X, M).
 
@@ -239,9 +241,16 @@ def loadtest(
     elif scenario is not None:
         from loadtest.verdict_table import print_run
 
-        met = print_run(repository, scenario, objective=objective, seed=seed, json_file=json_file)
-    elif objective or json_file:
-        raise click.UsageError("--objective and --json go with --scenario or --find-limit")
+        met = print_run(
+            repository,
+            scenario,
+            objective=objective,
+            seed=seed,
+            json_file=json_file,
+            otlp=otlp,
+        )
+    elif objective or json_file or otlp:
+        raise click.UsageError("--objective, --json and --otlp go with --scenario or --find-limit")
     else:
         from loadtest.printed import print_load
 

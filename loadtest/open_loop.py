@@ -30,6 +30,7 @@ from loadtest.record import Quality, RunRecord
 from loadtest.run_plan import RunPlan, budgets, server_memory
 from loadtest.scenario import Phase
 from loadtest.script import as_bytes, write_script
+from loadtest.trace_join import Seen, traced
 from loadtest.traffic import Protocol
 
 IN_FLIGHT = 1000
@@ -69,6 +70,7 @@ class Player:
         self.answers: list[Answer] = []
         self.probes: list[float] = []
         self.late_ms: list[float] = []
+        self.begun = 0.0
         self.errors: Counter[str] = Counter()
 
     def ask(self, line: int) -> Reply:
@@ -77,7 +79,7 @@ class Player:
 
     def play(self, phases: tuple[Phase, ...]) -> float:
         """Play phases and wait for the last answers; seconds that the phases took."""
-        start = begun = time.perf_counter()
+        start = self.begun = begun = time.perf_counter()
         for number, phase in enumerate(phases):
             if phase.users:
                 everyone = [
@@ -143,6 +145,10 @@ class Player:
         if self.stop.is_set():
             raise LoadTestError("the load test was stopped before its time was over")
 
+    def seen(self) -> list[Seen]:
+        """The answers, as traces are told from another."""
+        return [Seen(str(a.line), round((self.begun + a.due_s) * 1e9), a.ms) for a in self.answers]
+
     def items(self, line: int, reply: Reply) -> Items:
         """Ids of an answer; none where it is not one of ours."""
         try:
@@ -180,9 +186,17 @@ def run(plan: RunPlan, stop: Event) -> RunRecord:
     player.clear()
     before, memory = plan.snapshot(), server_memory(plan.server_pid)
     start, busy = time.perf_counter(), time.process_time()
-    seconds = player.play(scenario.phases)
+    with plan.traced():
+        seconds = player.play(scenario.phases)
     share = (time.process_time() - busy) / (time.perf_counter() - start)
     after, grown = plan.snapshot(), server_memory(plan.server_pid)
+    found = budgets(
+        plan,
+        [(player.bodies[a.line].ensemble, a.ms) for a in player.answers],
+        player.probes,
+        sum(player.late_ms) / max(player.sent, 1),
+        (before, after),
+    )
     return RunRecord(
         scenario=plan.name,
         loop=scenario.loop,
@@ -195,13 +209,8 @@ def run(plan: RunPlan, stop: Event) -> RunRecord:
         generator_share=share,
         quality=_quality(player, unloaded),
         memory_mb={k: (memory[k], grown[k]) for k in memory if k in grown},
-        budgets=budgets(
-            plan,
-            [(player.bodies[a.line].ensemble, a.ms) for a in player.answers],
-            player.probes,
-            sum(player.late_ms) / max(player.sent, 1),
-            (before, after),
-        ),
+        budgets=found,
+        traced=traced(plan.tracing, player.seen(), found) if plan.tracing else None,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 from ensembles.errors import LoadTestError
 from loadtest.budget import Budget
 from loadtest.percentiles import Latency
+from loadtest.spent import Traced
 from loadtest.step_statistics import ChainTimes, StepTimes
 
 GENERATOR_LIMIT = 0.9
@@ -46,6 +47,7 @@ class RunRecord:
         generator_share: processor time of the load process, as a share of one core.
         memory_mb: of each process of the server, before and after; empty where unknown.
         budgets: by ensemble; those of steps that several ensembles share are means over all.
+        traced: where single requests spent their time; None where nothing was traced.
     """
 
     scenario: str
@@ -60,6 +62,7 @@ class RunRecord:
     quality: Quality | None
     memory_mb: dict[str, tuple[float, float]]
     budgets: dict[str, Budget]
+    traced: Traced | None = None
 
     @property
     def latency(self) -> Latency:
@@ -120,6 +123,7 @@ class RunRecord:
                     "quality": Quality(**fields["quality"]) if fields["quality"] else None,
                     "memory_mb": {k: (v[0], v[1]) for k, v in fields["memory_mb"].items()},
                     "budgets": {k: _budget(v) for k, v in fields["budgets"].items()},
+                    "traced": Traced.read(fields["traced"]) if fields.get("traced") else None,
                 }
             )
         except (ValueError, KeyError, TypeError) as e:

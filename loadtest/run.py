@@ -11,6 +11,7 @@ from loadtest.load_process import in_own_process
 from loadtest.record import RunRecord
 from loadtest.run_plan import RunPlan
 from loadtest.scenario import Scenario
+from loadtest.tracing import Tracing
 from loadtest.traffic import holdout_users
 from serving.ports import Ports
 
@@ -24,11 +25,15 @@ def play(
     seed: int = 1,
     server_pid: int = 0,
     host: str = "127.0.0.1",
+    tracing: Tracing | None = None,
+    token: str = "",
 ) -> RunRecord:
     """Play ``scenario`` with users of the release in ``repository``.
 
     Args:
         server_pid: process of the server, to watch its memory; 0 where it runs elsewhere.
+        tracing: what the server was started with, to see where single requests spent their time.
+        token: of the server, for tracing.
 
     Raises:
         LoadTestError: no users, no server, or no answer before the load.
@@ -39,7 +44,7 @@ def play(
     holdout_users(repository)  # fails here, and not in another process, when there are none
     folder = str(repository.resolve())
     numbers = (ports.http, ports.grpc, ports.metrics)
-    plan = RunPlan(name, scenario, host, *numbers, folder, seed, server_pid)
+    plan = RunPlan(name, scenario, host, *numbers, folder, seed, server_pid, tracing, token)
     seconds = scenario.seconds + scenario.warm_up_seconds
     command = ("-m", "loadtest.open_loop")
     return RunRecord.from_json(in_own_process(json.dumps(plan.fields()), seconds, command))

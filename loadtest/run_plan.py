@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from loadtest.budget import Budget
 from loadtest.scenario import Scenario
 from loadtest.step_statistics import Snapshot, chain_times, read_chain, read_snapshot
+from loadtest.tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class RunPlan:
     repository: str
     seed: int
     server_pid: int = 0
+    tracing: Tracing | None = None
+    token: str = ""
 
     def fields(self) -> dict[str, Any]:
         """For JSON; ``read`` is the reverse."""
@@ -33,10 +37,17 @@ class RunPlan:
         """The server's statistics now."""
         return read_snapshot(self.host, self.http_port, self.metrics_port)
 
+    def traced(self) -> AbstractContextManager[None]:
+        """Trace while the context lasts, if at all."""
+        if self.tracing is None:
+            return nullcontext()
+        return self.tracing.on(f"{self.host}:{self.http_port}", self.token)
+
     @classmethod
     def read(cls, fields: dict[str, Any]) -> Self:
         """From ``fields``."""
-        return cls(**{**fields, "scenario": Scenario(**fields["scenario"])})
+        tracing = Tracing(**fields["tracing"]) if fields["tracing"] else None
+        return cls(**{**fields, "scenario": Scenario(**fields["scenario"]), "tracing": tracing})
 
 
 def server_memory(pid: int) -> dict[str, float]:

@@ -18,7 +18,7 @@ from loadtest.traffic import (
     catalogue_items,
     holdout_items,
     holdout_users,
-    prepare,
+    prepare_one,
     sample_pictures,
 )
 from serving.messages import Request
@@ -82,12 +82,8 @@ def write_script(scenario: Scenario, repository: Path, seed: int, count: int = D
 
 
 def as_bytes(lines: Sequence[Line]) -> list[PreparedRequest]:
-    """What each line sends."""
-    made = {
-        protocol: iter(prepare(protocol, [a.request for a in lines if a.protocol is protocol]))
-        for protocol in Protocol
-    }
-    return [next(made[line.protocol]) for line in lines]
+    """What each line sends; its number is the id of the request."""
+    return [prepare_one(a.protocol, a.request, str(number)) for number, a in enumerate(lines)]
 
 
 def _zipf(count: int, exponent: float) -> NDArray[np.float64]:

@@ -170,18 +170,23 @@ def draw(
 
 def prepare(protocol: Protocol, requests: Sequence[Request]) -> list[PreparedRequest]:
     """Each of ``requests`` as bytes, in order."""
-    make = _grpc if protocol is Protocol.GRPC else _http
-    made = {request: make(encode([request])) for request in set(requests)}
+    made = {request: prepare_one(protocol, request) for request in set(requests)}
     return [made[request] for request in requests]
 
 
-def _grpc(tensors: Sequence[WireTensor]) -> PreparedRequest:
+def prepare_one(protocol: Protocol, request: Request, request_id: str = "") -> PreparedRequest:
+    """One request as bytes, with an id by which Triton's traces name it."""
+    make = _grpc if protocol is Protocol.GRPC else _http
+    return make(encode([request]), request_id)
+
+
+def _grpc(tensors: Sequence[WireTensor], request_id: str) -> PreparedRequest:
     _, messages, _ = grpc_wire.load()
     ensemble = ensemble_for(tensors)
-    message = grpc_wire.message(messages, ensemble, tensors)
+    message = grpc_wire.message(messages, ensemble, tensors, request_id)
     return PreparedRequest(message.SerializeToString(), ensemble=ensemble)
 
 
-def _http(tensors: Sequence[WireTensor]) -> PreparedRequest:
-    body, headers = http_wire.body(tensors)
+def _http(tensors: Sequence[WireTensor], request_id: str) -> PreparedRequest:
+    body, headers = http_wire.body(tensors, request_id)
     return PreparedRequest(body, ensemble_for(tensors), headers)

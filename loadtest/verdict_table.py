@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,17 +15,36 @@ from loadtest.run import play
 from loadtest.scenario import find_scenario
 from loadtest.tables import table_of
 from loadtest.toml_settings import shipped
+from loadtest.trace_tables import print_traced
+from loadtest.tracing import Tracing
 from serving.temporary import temporary_server
 
 
 def print_run(
-    repository: Path, name: str, *, objective: Path | None, seed: int, json_file: Path | None
+    repository: Path,
+    name: str,
+    *,
+    objective: Path | None,
+    seed: int,
+    json_file: Path | None,
+    otlp: str = "",
 ) -> bool:
     """Serve a repository and play a scenario; whether it met the objective."""
     scenario = find_scenario(name)
     wanted = Objective.read(objective or shipped("objectives")["default"])
-    with temporary_server(repository) as server:
-        run = play(name, scenario, server.ports, repository, seed=seed, server_pid=server.pid)
+    with tempfile.TemporaryDirectory(prefix="millirank-traces-") as folder:
+        tracing = Tracing(folder, otlp=otlp)
+        with temporary_server(repository, tracing.flags, tracing.stage_log) as server:
+            run = play(
+                name,
+                scenario,
+                server.ports,
+                repository,
+                seed=seed,
+                server_pid=server.pid,
+                tracing=tracing,
+                token=server.token,
+            )
     if json_file is not None:
         json_file.write_text(run.to_json(), encoding="utf-8")
     verdicts = judge(wanted, run)
@@ -34,6 +54,7 @@ def print_run(
         console.print(f"{count:,} x {error}", highlight=False, soft_wrap=True)
     for ensemble, budget in run.budgets.items():
         console.print(f"{ensemble}: {budget.line()}", highlight=False, soft_wrap=True)
+    print_traced(console, run, otlp)
     return not any(verdict.missed for verdict in verdicts)
 
 

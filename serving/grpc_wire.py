@@ -29,10 +29,12 @@ def load() -> tuple[Any, Any, Any]:
     return grpc, service_pb2, service_pb2_grpc
 
 
-def message(service_pb2: Any, model: str, tensors: Sequence[WireTensor]) -> Any:
-    """The request as ``ModelInferRequest``."""
+def message(
+    service_pb2: Any, model: str, tensors: Sequence[WireTensor], request_id: str = ""
+) -> Any:
+    """The request as ``ModelInferRequest``; its id comes back, and stands in Triton's traces."""
     request = service_pb2.ModelInferRequest(
-        model_name=model, raw_input_contents=[t.content for t in tensors]
+        model_name=model, id=request_id, raw_input_contents=[t.content for t in tensors]
     )
     for t in tensors:
         request.inputs.add(name=t.spec.name, datatype=t.spec.datatype, shape=t.shape)

@@ -28,6 +28,7 @@ class ServerOptions:
         token: secret that the control interfaces want in a header; ``""`` generates one.
             Triton takes it on its command line only, where this machine's users can read it.
         state: URL of the user state; ``""`` leaves it to the configuration.
+        stage_log: file to which the joined model appends the moments between its stages.
         log: file that the server's output is appended to; None keeps it until ``stop``.
         ready_seconds: how long loading and warm-up may take.
         stop_seconds: how long requests in flight may take when the server stops.
@@ -40,6 +41,7 @@ class ServerOptions:
     config_name: str = ""
     token: str = ""
     state: str = ""
+    stage_log: str = ""
     log: Path | None = None
     ready_seconds: float = 180.0
     stop_seconds: float = 15.0

@@ -121,6 +121,8 @@ class TritonServer:
         environment = installation.environment()
         if self.options.state:
             environment["MILLIRANK_STATE"] = self.options.state
+        if self.options.stage_log:
+            environment["MILLIRANK_STAGE_LOG"] = self.options.stage_log
         prefix = [
             *(sys.executable, "-I", guard.__file__),
             *(str(os.getpid()), str(self.options.stop_seconds + 5)),

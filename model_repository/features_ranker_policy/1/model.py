@@ -12,7 +12,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from .chain_step import Stages, StageTimes, merged
+from .chain_step import BatchLog, Stages, StageTimes, merged
 from .features_step import COUNTED, FeatureService, isolated
 from .policy_step import answer, load_item_ids
 from .ranker_step import Scorer
@@ -50,7 +50,8 @@ class TritonPythonModel:
             for stage in stages
         }
         self.times = StageTimes(self.report)
-        self.stages = Stages(stages, self.times)
+        log = BatchLog(os.environ.get("MILLIRANK_STAGE_LOG", ""))
+        self.stages = Stages(stages, self.times, log)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         return [respond(answer) for answer in self.stages.answer(requests)]
@@ -76,7 +77,7 @@ class TritonPythonModel:
             counter.increment(amount)
 
     def finalize(self) -> None:
-        self.times.flush()
+        self.times.close()
         self.service.state.close()
 
 

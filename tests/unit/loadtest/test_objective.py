@@ -111,7 +111,7 @@ def test_the_table_shows_what_was_missed() -> None:
     assert "20% of a core, at most 1,050 requests/s" in shown.get()
 
 
-@pytest.mark.parametrize("option", ["--objective", "--json"])
+@pytest.mark.parametrize("option", ["--objective", "--json", "--otlp"])
 def test_options_that_want_a_scenario(option: str) -> None:
     result = CliRunner().invoke(cli, ["loadtest", option, "file"])
     assert result.exit_code == 2

@@ -4,6 +4,6 @@ The standard library only; the steps' own packages and tables lie beside it in a
 """
 
 from .stages import Stage, Stages, merged
-from .times import StageTimes
+from .times import BatchLog, StageTimes
 
-__all__ = ["Stage", "StageTimes", "Stages", "merged"]
+__all__ = ["BatchLog", "Stage", "StageTimes", "Stages", "merged"]

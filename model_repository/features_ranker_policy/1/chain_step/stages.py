@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .times import StageTimes
+from .times import BatchLog, StageTimes
 
 Stage = Callable[[Sequence[Any]], Sequence[Any]]
 """One result or exception for each request, or for each result of the stage before."""
@@ -15,22 +15,25 @@ Stage = Callable[[Sequence[Any]], Sequence[Any]]
 class Stages:
     """Stages by name, in order."""
 
-    def __init__(self, stages: Mapping[str, Stage], times: StageTimes) -> None:
+    def __init__(self, stages: Mapping[str, Stage], times: StageTimes, log: BatchLog) -> None:
         self._stages = stages
         self._times = times
+        self._log = log
 
     def answer(self, requests: Sequence[Any]) -> list[Any]:
         """The last stage's result for each request, or the exception of the stage it failed in."""
         results = list(requests)
         alive = list(range(len(results)))
+        moments = [time.perf_counter_ns()]
         for name, stage in self._stages.items():
             if not alive:
                 break
-            start = time.perf_counter_ns()
             for place, result in zip(alive, stage([results[p] for p in alive]), strict=True):
                 results[place] = result
-            self._times.add(name, time.perf_counter_ns() - start, len(alive))
+            moments.append(time.perf_counter_ns())
+            self._times.add(name, moments[-1] - moments[-2], len(alive))
             alive = [p for p in alive if not isinstance(results[p], Exception)]
+        self._log.add(moments)
         return results
 
 
