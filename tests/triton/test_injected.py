@@ -53,7 +53,9 @@ def answer(requests, item_ids):
 def tiny(request: pytest.FixtureRequest, tmp_path: Path) -> Tiny:
     """A release whose first answer is the held-out item, with one instance of each step."""
     knobs = replace(KNOBS, instances=1)
-    tiny = make_release(tmp_path, release=3, knobs=knobs, fused=getattr(request, "param", "fused") == "fused")
+    tiny = make_release(
+        tmp_path, release=3, knobs=knobs, fused=getattr(request, "param", "fused") == "fused"
+    )
     folder = tiny.repository / "features" / "3"
     tables = load_step(folder).Tables.load(folder / "tables")
     users = [user for user in tiny.users if user != "everything"]
