@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test check serve render test-damaged bench-beauty bench-compress bench-catalogue \
         bench-posters bench-fashion bench-preprocess bench-growth bench-peers \
-        loadtest clean
+        bench-generator bench-shared loadtest soak clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -85,6 +85,16 @@ bench-growth: $(INSTALLED) ## How latency grows with candidates, history, catalo
 
 bench-peers: $(INSTALLED) ## The demo's release behind FastAPI, LitServe, BentoML, MLServer, Ray Serve and Triton
 	@$(BIN)/python -m loadtest.peers $(REPOSITORY)
+bench-generator: $(INSTALLED) ## How many requests a second one load process can make
+	@$(BIN)/millirank loadtest $(REPOSITORY) --generator
+
+bench-shared: $(INSTALLED) ## Pictures sent along against pictures in shared memory
+	@MILLIRANK_BENCH_SHARED_MEMORY=$(REPOSITORY) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s \
+	  tests/benchmarks/test_shared_memory.py
+
+soak: $(INSTALLED) ## Ten minutes at half the capacity: no error, no growth of memory
+	@$(BIN)/millirank loadtest $(REPOSITORY) --scenario soak \
+	  --objective loadtest/objectives/soak.toml --json build/soak.json
 
 clean: ## Remove the virtual environment, builds and caches
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

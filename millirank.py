@@ -10,22 +10,14 @@ from typing import Literal
 import click
 
 from ensembles.errors import MillirankError
-from serving.asking_options import DEMO, asking
+from loadtest.command import loadtest
+from serving.asking_options import DEMO, asking, protocols
 
 _repository = click.argument("repository", type=click.Path(path_type=Path), default=DEMO)
 
 _data = click.option("--data", default="", help="File or folder that replaces [data] path.")
 _out = click.option(
     "--out", type=click.Path(path_type=Path), default=None, show_default="build/NAME"
-)
-_protocols = click.option(
-    "--protocol",
-    "protocols",
-    type=click.Choice(["grpc", "http"]),
-    multiple=True,
-    default=("grpc", "http"),
-    show_default=True,
-    help="Repeat it for several; they run one after the other.",
 )
 
 
@@ -195,68 +187,7 @@ def preview(
     click.echo(write_preview(request, server, protocol, repository, out))
 
 
-@cli.command()
-@_repository
-@click.option(
-    "--seconds",
-    default=15.0,
-    show_default=True,
-    help="Length, shared by ensembles and protocols; warm-up excluded.",
-)
-@click.option("--users", default=8, show_default=True, help="Clients that send at the same time.")
-@_protocols
-@click.option("--seed", default=1, show_default=True, help="Same seed, same requests.")
-@click.option("--scenario", help="Play this one of ours (steady, shop, ...) or a TOML file.")
-@click.option("--objective", type=click.Path(path_type=Path), help="Of a scenario; a TOML file.")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="Write the scenario's run there."
-)
-@click.option(
-    "--find-limit", is_flag=True, help="Search for the highest rate that meets the objective."
-)
-@click.option("--otlp", default="", help="Send a scenario's traces to this OpenTelemetry URL.")
-def loadtest(
-    repository: Path,
-    seconds: float,
-    users: int,
-    protocols: tuple[str, ...],
-    seed: int,
-    scenario: str | None,
-    objective: Path | None,
-    json_file: Path | None,
-    find_limit: bool,
-    otlp: str,
-) -> None:
-    """Serve REPOSITORY, load each ensemble with Locust, and print where the time goes (U, X, M).
-
-    With --scenario: play it, print what was missed of the objective, and fail if anything was;
-    the scenario says how long, how much and over which protocols. With --find-limit: play it
-    (steady, if none is named) at other rates, and print the highest at which nothing is missed.
-    """
-    if find_limit:
-        from loadtest.capacity_printed import print_limit
-
-        name = scenario or "steady"
-        met = print_limit(repository, name, objective=objective, seed=seed, json_file=json_file)
-    elif scenario is not None:
-        from loadtest.verdict_table import print_run
-
-        met = print_run(
-            repository,
-            scenario,
-            objective=objective,
-            seed=seed,
-            json_file=json_file,
-            otlp=otlp,
-        )
-    elif objective or json_file or otlp:
-        raise click.UsageError("--objective, --json and --otlp go with --scenario or --find-limit")
-    else:
-        from loadtest.printed import print_load
-
-        met = print_load(repository, seconds=seconds, users=users, protocols=protocols, seed=seed)
-    if not met:
-        raise click.exceptions.Exit(1)
+cli.add_command(loadtest)
 
 
 @cli.command()
@@ -307,7 +238,7 @@ def tune(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Picture to send to `recommend_visual`; default: a sample of the release.",
 )
-@_protocols
+@protocols
 def latency(repository: Path, count: int, image: Path | None, protocols: tuple[str, ...]) -> None:
     """Serve REPOSITORY, time single requests, and print how much of them each step takes."""
     from loadtest.printed import print_latency

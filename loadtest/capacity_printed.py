@@ -14,6 +14,7 @@ from loadtest.capacity import Capacity, Step
 from loadtest.capacity_search import Search
 from loadtest.objective import Objective
 from loadtest.record import RunRecord
+from loadtest.report.stored import Shelf, write_whole
 from loadtest.scenario import Scenario, find_scenario
 from loadtest.supervised import play_supervised
 from loadtest.tables import table_of
@@ -41,8 +42,9 @@ def print_limit(
             return play_supervised(server, repository, name, changed, seed, say)
 
         found = Search(name, scenario, wanted, played, lambda step: say(step_line(step))).run()
-    if json_file is not None:
-        json_file.write_text(found.to_json(), encoding="utf-8")
+    for file in (Shelf.of(repository, name).capacity, json_file):
+        if file is not None:
+            write_whole(file, found.to_json())
     console.print(curve_table(found))
     say(summary(found))
     return found.limit is not None

@@ -13,7 +13,7 @@ _GRACE_SECONDS = 60.0
 """Beyond its own time: starting up, and requests in flight at the end."""
 _END_SECONDS = 5.0
 """For ending when asked to, before the process is killed."""
-_ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def in_own_process(text: str, seconds: float, command: Sequence[str]) -> str:
@@ -32,7 +32,7 @@ def in_own_process(text: str, seconds: float, command: Sequence[str]) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=_ROOT,  # so that -m finds this very package
+        cwd=ROOT,  # so that -m finds this very package
     ) as process:
         try:
             output, complaint = process.communicate(text, timeout=limit)
@@ -42,13 +42,13 @@ def in_own_process(text: str, seconds: float, command: Sequence[str]) -> str:
                 "is the machine out of processor time or memory?"
             ) from e
         finally:
-            _end(process)
+            end_process(process)
     if process.returncode:
         raise LoadTestError(complaint.strip() or f"the load process ended {process.returncode}")
     return output
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def end_process(process: subprocess.Popen[str]) -> None:
     """Ask the process to finish its requests in flight, and end it when it does not."""
     if process.poll() is None:
         process.terminate()

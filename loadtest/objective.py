@@ -57,7 +57,12 @@ def judge(objective: Objective, run: RunRecord) -> list[Verdict]:
         found.append(_most("memory growth", objective.memory_growth, run.memory_growth))
     found += _quality(objective, run)
     found.append(
-        Verdict("load process", "not the limit", run.bottleneck or "not the limit", run.bottleneck)
+        Verdict(
+            "load process",
+            "not the limit",
+            "the limit" if run.bottleneck else "not the limit",
+            run.bottleneck,
+        )
     )
     return [verdict for verdict in found if verdict is not None]
 

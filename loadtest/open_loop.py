@@ -25,9 +25,10 @@ import numpy as np
 
 from ensembles.errors import LoadTestError, MillirankError, RequestError
 from loadtest.arrivals import schedule
+from loadtest.progress import telling
 from loadtest.quality import Items, compare, items_of
 from loadtest.record import Quality, RunRecord
-from loadtest.run_plan import RunPlan, budgets, server_memory
+from loadtest.run_plan import RunPlan, budgets
 from loadtest.scenario import Phase
 from loadtest.script import as_bytes, write_script
 from loadtest.trace_join import Seen, traced
@@ -72,6 +73,7 @@ class Player:
         self.late_ms: list[float] = []
         self.begun = 0.0
         self.errors: Counter[str] = Counter()
+        self.failed_s: list[float] = []
 
     def ask(self, line: int) -> Reply:
         """Send one line."""
@@ -104,7 +106,8 @@ class Player:
         if self.pool.free_count() > 0:
             self.pool.spawn(self._timed, self._next(), moment, begun)
         else:
-            self.errors[f"not sent: {IN_FLIGHT} requests were waiting for an answer"] += 1
+            message = f"not sent: {IN_FLIGHT} requests were waiting for an answer"
+            self._failed(message, moment - begun)
 
     def _closed(self, begun: float, end: float) -> None:
         while (now := time.perf_counter()) < end and not self.stop.is_set():
@@ -118,20 +121,24 @@ class Player:
         try:
             reply = self.ask(line)
         except RequestError as e:
-            self.errors[str(e)] += 1
+            self._failed(str(e), due - begun)
             gevent.sleep(0.01)
             return
         ms = (time.perf_counter() - due) * 1000
         self.answers.append(Answer(line, due - begun, ms, reply if line in self.compared else None))
         if len(self.answers) % PROBE_EVERY == 0:
-            self._probe(self.lines[line].protocol)
+            self._probe(self.lines[line].protocol, begun)
 
-    def _probe(self, protocol: Protocol) -> None:
+    def _failed(self, message: str, due_s: float) -> None:
+        self.errors[message] += 1
+        self.failed_s.append(due_s)
+
+    def _probe(self, protocol: Protocol, begun: float) -> None:
         start = time.perf_counter()
         try:
             self.users[protocol].probe()
         except RequestError as e:
-            self.errors[str(e)] += 1
+            self._failed(str(e), start - begun)
         else:
             self.probes.append((time.perf_counter() - start) * 1000)
 
@@ -184,12 +191,13 @@ def run(plan: RunPlan, stop: Event) -> RunRecord:
         calm = first.model_copy(update={"seconds": scenario.warm_up_seconds, "rate_to": None})
         player.play((calm,))
     player.clear()
-    before, memory = plan.snapshot(), server_memory(plan.server_pid)
+    before = plan.snapshot()
     start, busy = time.perf_counter(), time.process_time()
-    with plan.traced():
+    done = lambda: (len(player.answers), sum(player.errors.values()))  # noqa: E731
+    with plan.traced(), telling(plan.progress, done):
         seconds = player.play(scenario.phases)
     share = (time.process_time() - busy) / (time.perf_counter() - start)
-    after, grown = plan.snapshot(), server_memory(plan.server_pid)
+    after = plan.snapshot()
     found = budgets(
         plan,
         [(player.bodies[a.line].ensemble, a.ms) for a in player.answers],
@@ -206,9 +214,10 @@ def run(plan: RunPlan, stop: Event) -> RunRecord:
         latency_ms=tuple(a.ms for a in player.answers),
         late_p99_ms=float(np.percentile(player.late_ms or [0.0], 99)),
         errors=dict(player.errors.most_common()),
+        failed_s=tuple(player.failed_s),
         generator_share=share,
         quality=_quality(player, unloaded),
-        memory_mb={k: (memory[k], grown[k]) for k in memory if k in grown},
+        memory_mb={},  # seen from outside, see `Watch`
         budgets=found,
         traced=traced(plan.tracing, player.seen(), found) if plan.tracing else None,
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from ensembles.errors import LoadTestError
 from loadtest.percentiles import Latency
 from loadtest.step_statistics import Snapshot, Totals
 from loadtest.traffic import Protocol
+from serving.ports import Ports
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,35 @@ class Plan:
                 "seconds of load are more than 0, and of warm-up 0 or more; "
                 f"got {self.seconds} and {self.warm_up_seconds}"
             )
+
+    @classmethod
+    def against(
+        cls,
+        ports: Ports,
+        repository: Path,
+        ensemble: str,
+        protocol: Protocol,
+        users: int,
+        seconds: float,
+        seed: int,
+        *,
+        warm_up_seconds: float = 0.0,
+        host: str = "127.0.0.1",
+    ) -> Self:
+        """A load on the server that listens at ``ports``, with users of ``repository``."""
+        return cls(
+            ensemble=ensemble,
+            protocol=protocol,
+            host=host,
+            http_port=ports.http,
+            grpc_port=ports.grpc,
+            metrics_port=ports.metrics,
+            repository=str(repository.resolve()),
+            users=users,
+            seconds=seconds,
+            warm_up_seconds=warm_up_seconds,
+            seed=seed,
+        )
 
     @property
     def port(self) -> int:

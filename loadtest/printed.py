@@ -14,18 +14,30 @@ from serving.temporary import temporary_server
 
 
 def print_load(
-    repository: Path, *, seconds: float, users: int, protocols: Sequence[str], seed: int
+    repository: Path,
+    *,
+    seconds: float,
+    users: int,
+    protocols: Sequence[str],
+    seed: int,
+    workers: int = 0,
 ) -> bool:
-    """Serve and load a repository as ``smoke_test`` does; whether every request was answered."""
+    """Serve and load a repository as ``smoke_test`` does; whether it was good."""
     with temporary_server(repository) as server:
         result = smoke_test(
-            server.ports, repository, seconds=seconds, users=users, protocols=protocols, seed=seed
+            server.ports,
+            repository,
+            seconds=seconds,
+            users=users,
+            protocols=protocols,
+            seed=seed,
+            workers=workers,
         )
     console = Console()
     console.print(load_table(result), *map(budget_table, result.loads))
     for load in result.loads:
         console.print(f"{load.name}: {load.budget.line()}", highlight=False, soft_wrap=True)
-    return not result.errors
+    return result.good
 
 
 def print_latency(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from math import log2
+from statistics import fmean
 
 from ensembles.errors import RequestError
 from loadtest.record import Quality
@@ -41,14 +43,20 @@ def compare(
     lines: Sequence[Line], unloaded: dict[int, Items], loaded: Sequence[tuple[int, Items]]
 ) -> Quality | None:
     """Answers under load and before, by the number of their line; None where there are none."""
-    asked = [(lines[i].target, unloaded[i], items) for i, items in loaded if i in unloaded]
+    known = [(i, items) for i, items in loaded if i in unloaded]
+    asked = [(lines[i].target, unloaded[i], items) for i, items in known]
     scored = [(target, before, now) for target, before, now in asked if target is not None]
     if not asked:
         return None
+    gains: defaultdict[int, list[float]] = defaultdict(list)
+    for i, items in known:
+        if (target := lines[i].target) is not None:
+            gains[i].append(gain(items, target))
     count = max(len(scored), 1)
     return Quality(
         scored=len(scored),
         ndcg_loaded=sum(gain(now, target) for target, _, now in scored) / count,
         ndcg_unloaded=sum(gain(before, target) for target, before, _ in scored) / count,
         same=sum(before == now for _, before, now in asked) / len(asked),
+        gains=tuple(fmean(gains[i]) for i in sorted(gains)),
     )

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from ensembles.errors import LoadTestError
+from loadtest.bottleneck import bottleneck, ceiling
 from loadtest.budget import Budget
+from loadtest.memory import Samples
 from loadtest.percentiles import Latency
 from loadtest.spent import Traced
 from loadtest.step_statistics import ChainTimes, StepTimes
-
-GENERATOR_LIMIT = 0.9
-"""A load process that is busy for more of a core than this may be what limits the figures."""
-LATE_MS = 10.0
-"""A schedule is kept when 99 % of the requests leave no later than this after their moment."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +23,14 @@ class Quality:
         scored: answers to users with a held-out item.
         ndcg_loaded, ndcg_unloaded: NDCG@10 of them.
         same: share of all compared answers that list the very same items.
+        gains: NDCG@10 under load of each scored request, the mean of its answers.
     """
 
     scored: int
     ndcg_loaded: float
     ndcg_unloaded: float
     same: float
+    gains: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,11 @@ class RunRecord:
         late_p99_ms: how long after its moment a request left, 99th percentile; not the server's.
         errors: how often each error came.
         generator_share: processor time of the load process, as a share of one core.
-        memory_mb: of each process of the server, before and after; empty where unknown.
+        memory_mb: of each process of the server, at first and at last; empty where unknown.
         budgets: by ensemble; those of steps that several ensembles share are means over all.
         traced: where single requests spent their time; None where nothing was traced.
+        failed_s: when those were due that got no answer.
+        memory_samples: what ``memory_mb`` is made of.
     """
 
     scenario: str
@@ -63,6 +64,8 @@ class RunRecord:
     memory_mb: dict[str, tuple[float, float]]
     budgets: dict[str, Budget]
     traced: Traced | None = None
+    failed_s: tuple[float, ...] = ()
+    memory_samples: dict[str, Samples] = field(default_factory=dict)
 
     @property
     def latency(self) -> Latency:
@@ -88,19 +91,12 @@ class RunRecord:
     @property
     def generator_ceiling(self) -> float:
         """Requests per second that the load process could make with a core to itself."""
-        return self.requests_per_second / max(self.generator_share, 1e-9)
+        return ceiling(self.requests_per_second, self.generator_share)
 
     @property
     def bottleneck(self) -> str:
         """Why the load process, and not the server, may have set the figures; empty if not."""
-        if self.generator_share > GENERATOR_LIMIT:
-            return f"the load process was busy for {self.generator_share:.0%} of a core"
-        if self.late_p99_ms > LATE_MS:
-            return (
-                f"the load process did not keep its schedule: 1 % of the requests left more than "
-                f"{self.late_p99_ms:.0f} ms late"
-            )
-        return ""
+        return bottleneck(self.generator_share, self.late_p99_ms)
 
     def to_json(self) -> str:
         """As JSON."""
@@ -120,8 +116,13 @@ class RunRecord:
                     **fields,
                     "due_s": tuple(fields["due_s"]),
                     "latency_ms": tuple(fields["latency_ms"]),
-                    "quality": Quality(**fields["quality"]) if fields["quality"] else None,
+                    "failed_s": tuple(fields["failed_s"]),
+                    "quality": _quality(fields["quality"]) if fields["quality"] else None,
                     "memory_mb": {k: (v[0], v[1]) for k, v in fields["memory_mb"].items()},
+                    "memory_samples": {
+                        k: tuple((s, mb) for s, mb in v)
+                        for k, v in fields.get("memory_samples", {}).items()
+                    },
                     "budgets": {k: _budget(v) for k, v in fields["budgets"].items()},
                     "traced": Traced.read(fields["traced"]) if fields.get("traced") else None,
                 }
@@ -130,6 +131,10 @@ class RunRecord:
             raise LoadTestError(
                 f"expected a run as `millirank loadtest --json` writes it, got {e!r}"
             ) from e
+
+
+def _quality(fields: dict[str, Any]) -> Quality:
+    return Quality(**{**fields, "gains": tuple(fields["gains"])})
 
 
 def _budget(fields: dict[str, Any]) -> Budget:

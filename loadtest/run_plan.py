@@ -15,7 +15,7 @@ from loadtest.tracing import Tracing
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A scenario against a server; ``server_pid`` 0 leaves its memory out."""
+    """A scenario against a server; ``progress`` is the file to tell how far it is, if any."""
 
     name: str
     scenario: Scenario
@@ -25,9 +25,9 @@ class RunPlan:
     metrics_port: int
     repository: str
     seed: int
-    server_pid: int = 0
     tracing: Tracing | None = None
     token: str = ""
+    progress: str = ""
 
     def fields(self) -> dict[str, Any]:
         """For JSON; ``read`` is the reverse."""
@@ -48,22 +48,6 @@ class RunPlan:
         """From ``fields``."""
         tracing = Tracing(**fields["tracing"]) if fields["tracing"] else None
         return cls(**{**fields, "scenario": Scenario(**fields["scenario"]), "tracing": tracing})
-
-
-def server_memory(pid: int) -> dict[str, float]:
-    """Memory in MB that each process of a server has to itself, by name and id."""
-    if not pid:
-        return {}
-    import psutil
-
-    found = {}
-    try:
-        server = psutil.Process(pid)
-        for process in (server, *server.children(recursive=True)):
-            found[f"{process.name()} {process.pid}"] = process.memory_full_info().uss / 1e6
-    except psutil.Error:
-        return {}  # it died: requests without an answer say so
-    return found
 
 
 def budgets(

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ensembles.errors import LoadTestError, MissingExtra
+from loadtest.bottleneck import bottleneck, ceiling
 from loadtest.budget import Budget
 from loadtest.load_process import in_own_process
 from loadtest.percentiles import Latency
@@ -18,8 +19,6 @@ from loadtest.traffic import Protocol, holdout_users, offered
 from serving.ports import Ports
 
 WARM_UP_SECONDS = 1.0
-GENERATOR_LIMIT = 0.9
-"""A load process that is busy for more of a core than this may be what limits the figures."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +58,12 @@ class ProtocolLoad:
     @property
     def generator_ceiling(self) -> float:
         """Requests per second that the load process could make with a core to itself."""
-        return self.requests_per_second / max(self.generator_share, 1e-9)
+        return ceiling(self.requests_per_second, self.generator_share)
 
     @property
-    def generator_bound(self) -> bool:
-        """Whether the load process, and not the server, may have set the figures."""
-        return self.generator_share > GENERATOR_LIMIT
+    def bottleneck(self) -> str:
+        """Why the load process, and not the server, may have set the figures; empty if not."""
+        return bottleneck(self.generator_share)
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,11 @@ class LoadResult:
         """Requests that got no answer, all together."""
         return sum(load.failed for load in self.loads)
 
+    @property
+    def good(self) -> bool:
+        """Whether every request was answered, and the server set the figures."""
+        return not self.errors and not any(load.bottleneck for load in self.loads)
+
 
 def smoke_test(
     ports: Ports,
@@ -90,6 +94,7 @@ def smoke_test(
     users: int = 8,
     protocols: Sequence[str] = ("grpc", "http"),
     seed: int = 42,
+    workers: int = 0,
 ) -> LoadResult:
     """Load a running server with users of its release, one ensemble and protocol after the other.
 
@@ -102,6 +107,7 @@ def smoke_test(
             starting a process come on top for each.
         users: how many ask at the same time.
         seed: the same seed sends the same requests.
+        workers: processes that share the users, under a Locust master; 0 is one without.
 
     Raises:
         LoadTestError: a wrong argument, no such server, no users, or no answer.
@@ -116,26 +122,26 @@ def smoke_test(
     asked = [(ensemble, Protocol(p)) for ensemble in offered(repository) for p in protocols]
     steps = {ensemble: read_chain(host, ports.http, ensemble) for ensemble, _ in asked}
     plans = [
-        Plan(
-            ensemble=ensemble,
-            protocol=protocol,
-            host=host,
-            http_port=ports.http,
-            grpc_port=ports.grpc,
-            metrics_port=ports.metrics,
-            repository=str(repository.resolve()),
-            users=users,
-            seconds=seconds / len(asked),
+        Plan.against(
+            ports,
+            repository,
+            ensemble,
+            protocol,
+            users,
+            seconds / len(asked),
+            seed,
             warm_up_seconds=WARM_UP_SECONDS,
-            seed=seed,
+            host=host,
         )
         for ensemble, protocol in asked
     ]
-    return LoadResult(users, seed, tuple(_load(plan, steps[plan.ensemble]) for plan in plans))
+    loads = tuple(_load(plan, steps[plan.ensemble], workers) for plan in plans)
+    return LoadResult(users, seed, loads)
 
 
-def _load(plan: Plan, steps: tuple[str, ...]) -> ProtocolLoad:
-    observed = _in_own_process(plan)
+def _load(plan: Plan, steps: tuple[str, ...], workers: int) -> ProtocolLoad:
+    command = ("-m", "loadtest.master", str(workers)) if workers else ("-m", "loadtest.generator")
+    observed = observe(plan, command)
     chain = chain_times(observed.before, observed.after, steps, plan.ensemble)
     return ProtocolLoad(
         ensemble=plan.ensemble,
@@ -148,7 +154,7 @@ def _load(plan: Plan, steps: tuple[str, ...]) -> ProtocolLoad:
     )
 
 
-def _in_own_process(plan: Plan, command: Sequence[str] = ("-m", "loadtest.generator")) -> Observed:
+def observe(plan: Plan, command: Sequence[str] = ("-m", "loadtest.generator")) -> Observed:
     """Run the plan where Locust may replace the standard library's sockets and threads."""
     limit = plan.warm_up_seconds + plan.seconds
     return Observed.read(in_own_process(json.dumps(asdict(plan)), limit, command))

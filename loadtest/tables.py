@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.table import Table
@@ -32,7 +32,7 @@ def load_table(result: LoadResult) -> Table:
         "generator max/s",
     )
     for load in result.loads:
-        bound = " (limit)" if load.generator_bound else ""
+        bound = " (limit)" if load.bottleneck else ""
         table.add_row(
             load.name,
             f"{load.requests_per_second:,.0f}",
@@ -46,6 +46,7 @@ def load_table(result: LoadResult) -> Table:
         for load in result.loads
         for message, count in list(load.errors.items())[:3]
     ]
+    messages += [f"{load.name}: {load.bottleneck}" for load in result.loads if load.bottleneck]
     table.caption = Text("\n".join(messages))
     return table
 
@@ -72,33 +73,40 @@ def steps_table(found: SingleRequests) -> Table:
     return table
 
 
+BUDGET_HEADINGS = ("ms", "share", "P if halved", "queue", "reference")
+
+
 def budget_table(load: ProtocolLoad) -> Table:
     """Every part with what it consists of, beside the reference case; means in ms."""
-    budget = load.budget
-    table = table_of(
-        f"{load.name}: P = f(U, X, M)", "ms", "share", "P if halved", "queue", "reference"
-    )
+    table = table_of(f"{load.name}: P = f(U, X, M)", *BUDGET_HEADINGS)
+    for cells, is_part in budget_rows(load.budget):
+        table.add_row(*cells, style="bold" if is_part else None)
+    return table
+
+
+def budget_rows(budget: Budget) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """Name and cells as in ``BUDGET_HEADINGS``; True for U, X and M, False for a detail."""
     for part in Part:
-        table.add_row(
-            f"{part} {_WHAT[part]}",
-            f"{budget.part_ms(part):.2f}",
-            f"{budget.share(part):.0%}",
-            f"{budget.halved_ms(part):.2f}",
-            "",
-            f"{REFERENCE_MS[part]:.0f} ms {reference_share(part):.0%}",
-            style="bold",
+        yield (
+            (
+                f"{part} {_WHAT[part]}",
+                f"{budget.part_ms(part):.2f}",
+                f"{budget.share(part):.0%}",
+                f"{budget.halved_ms(part):.2f}",
+                "",
+                f"{REFERENCE_MS[part]:.0f} ms {reference_share(part):.0%}",
+            ),
+            True,
         )
         if part is Part.U:
-            _detail(table, "round trip", budget.round_trip_ms, budget)
-            _detail(table, "queues and scheduling", budget.waiting_ms, budget)
+            yield _detail("round trip", budget.round_trip_ms, budget)
+            yield _detail("queues and scheduling", budget.waiting_ms, budget)
         for step in budget.steps_of(part):
-            _detail(table, step.name, step.busy_ms, budget, f"{step.queue_ms:.2f}")
-    _detail(table, "unexplained", budget.unexplained_ms, budget)
+            yield _detail(step.name, step.busy_ms, budget, f"{step.queue_ms:.2f}")
+    yield _detail("unexplained", budget.unexplained_ms, budget)
     total = sum(REFERENCE_MS.values())
-    table.add_row(
-        "P client's clock", f"{budget.client_ms:.2f}", "100%", "", "", f"{total:.0f} ms 100%"
-    )
-    return table
+    client = ("P client's clock", f"{budget.client_ms:.2f}", "100%", "", "", f"{total:.0f} ms 100%")
+    yield client, False
 
 
 def table_of(title: str, *columns: str) -> Table:
@@ -121,5 +129,5 @@ def _percentiles(latency: Latency) -> tuple[str, str, str]:
     return f"{latency.p50_ms:.2f}", f"{latency.p95_ms:.2f}", f"{latency.p99_ms:.2f}"
 
 
-def _detail(table: Table, name: str, ms: float, budget: Budget, queue: str = "") -> None:
-    table.add_row(f"  {name}", f"{ms:.2f}", f"{ms / budget.client_ms:.0%}", "", queue)
+def _detail(name: str, ms: float, budget: Budget, queue: str = "") -> tuple[tuple[str, ...], bool]:
+    return (f"  {name}", f"{ms:.2f}", f"{ms / budget.client_ms:.0%}", "", queue, ""), False

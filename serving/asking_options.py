@@ -11,6 +11,16 @@ import click
 DEMO = Path("build/movielens/repository")
 """What the commands take where nothing is named."""
 
+protocols = click.option(
+    "--protocol",
+    "protocols",
+    type=click.Choice(["grpc", "http"]),
+    multiple=True,
+    default=("grpc", "http"),
+    show_default=True,
+    help="Repeat it for several; they run one after the other.",
+)
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _OPTIONS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,8 @@ from serving.messages import (
     encode,
     ensemble_for,
 )
+from serving.options import GRPC_TOKEN_HEADER, TOKEN_HEADER
+from serving.shared_memory import SharedPictures
 
 __all__ = ["Client", "Recommendation", "Request"]
 
@@ -26,6 +29,8 @@ ProtocolName = Literal["grpc", "http"]
 Choice = TypeVar("Choice")
 RETRY_SECONDS = 0.05
 """Pause before the one retry."""
+CONTROL_SECONDS = 5.0
+"""For registering shared memory."""
 
 
 class Transport(Protocol):
@@ -65,6 +70,8 @@ class Client:
         *,
         timeout: float = 5.0,
         model: str | None = None,
+        shared_memory: bool = False,
+        token: str = "",
     ) -> None:
         """Connects when first asked.
 
@@ -73,16 +80,19 @@ class Client:
             timeout: deadline of a call in seconds, where the call names none.
             model: the ensemble to ask; None is ``recommend_visual`` for requests with pictures
                 and ``recommend`` for others.
+            shared_memory: hand pictures over in shared memory; for a server on this machine.
+            token: the server's control token, that shared memory needs.
 
         Raises:
-            SettingsError: no such protocol.
+            SettingsError: no such protocol, or shared memory without a token.
             MissingExtra: tritonclient is not installed.
         """
-        transports: dict[str, Callable[[str], Transport]] = {
+        transports: dict[str, Callable[[str], _GrpcTransport | _HttpTransport]] = {
             "grpc": _GrpcTransport,
             "http": _HttpTransport,
         }
-        self._transport = named(protocol, transports)(address)
+        plain = named(protocol, transports)(address)
+        self._transport: Transport = SharedPictures(plain, token) if shared_memory else plain
         self._timeout = timeout
         self._model = model
 
@@ -157,6 +167,22 @@ class _GrpcTransport:
         except self._grpc.RpcError as e:
             raise grpc_wire.error(e) from None
 
+    def register(self, name: str, size: int, token: str) -> None:
+        region = self._messages.SystemSharedMemoryRegisterRequest(
+            name=name, key=f"/{name}", byte_size=size
+        )
+        self._control(self._stub.SystemSharedMemoryRegister, region, token)
+
+    def unregister(self, name: str, token: str) -> None:
+        region = self._messages.SystemSharedMemoryUnregisterRequest(name=name)
+        self._control(self._stub.SystemSharedMemoryUnregister, region, token)
+
+    def _control(self, call: Any, message: Any, token: str) -> None:
+        try:
+            call(message, timeout=CONTROL_SECONDS, metadata=((GRPC_TOKEN_HEADER, token),))
+        except self._grpc.RpcError as e:
+            raise grpc_wire.error(e) from None
+
     def close(self) -> None:
         self._channel.close()
 
@@ -173,9 +199,24 @@ class _HttpTransport:
         self, model: str, tensors: Sequence[WireTensor], timeout: float
     ) -> tuple[dict[str, bytes], str]:
         body, headers = http_wire.body(tensors)
+        content, length = self._post(http_wire.path(model), body, headers, timeout)
+        return http_wire.contents(content, length)
+
+    def register(self, name: str, size: int, token: str) -> None:
+        body = json.dumps({"key": f"/{name}", "offset": 0, "byte_size": size}).encode()
+        path = f"/v2/systemsharedmemory/region/{name}/register"
+        self._post(path, body, {TOKEN_HEADER: token}, CONTROL_SECONDS)
+
+    def unregister(self, name: str, token: str) -> None:
+        path = f"/v2/systemsharedmemory/region/{name}/unregister"
+        self._post(path, b"", {TOKEN_HEADER: token}, CONTROL_SECONDS)
+
+    def _post(
+        self, path: str, body: bytes, headers: dict[str, str], timeout: float
+    ) -> tuple[bytes, str | None]:
         connection = self._connection(timeout)
         try:
-            connection.request("POST", http_wire.path(model), body, headers)
+            connection.request("POST", path, body, headers)
             answer = connection.getresponse()
             content = answer.read()
         except TimeoutError:
@@ -186,7 +227,7 @@ class _HttpTransport:
             raise ServerUnavailable(f"no answer from {self._address}: {e!r}") from e
         if answer.status != 200:
             raise http_wire.error(answer.status, content)
-        return http_wire.contents(content, answer.getheader(http_wire.LENGTH_HEADER))
+        return content, answer.getheader(http_wire.LENGTH_HEADER)
 
     def _connection(self, timeout: float) -> http.client.HTTPConnection:
         connection: Any = getattr(self._kept, "connection", None)

@@ -34,10 +34,15 @@ def message(
 ) -> Any:
     """The request as ``ModelInferRequest``; its id comes back, and stands in Triton's traces."""
     request = service_pb2.ModelInferRequest(
-        model_name=model, id=request_id, raw_input_contents=[t.content for t in tensors]
+        model_name=model,
+        id=request_id,
+        raw_input_contents=[t.content for t in tensors if not t.region],
     )
     for t in tensors:
-        request.inputs.add(name=t.spec.name, datatype=t.spec.datatype, shape=t.shape)
+        added = request.inputs.add(name=t.spec.name, datatype=t.spec.datatype, shape=t.shape)
+        if t.region:
+            added.parameters["shared_memory_region"].string_param = t.region
+            added.parameters["shared_memory_byte_size"].int64_param = len(t.content)
     return request
 
 

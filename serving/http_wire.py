@@ -24,14 +24,16 @@ def body(tensors: Sequence[WireTensor], request_id: str = "") -> tuple[bytes, di
             "name": t.spec.name,
             "datatype": t.spec.datatype,
             "shape": t.shape,
-            "parameters": {"binary_data_size": len(t.content)},
+            "parameters": {"binary_data_size": len(t.content)}
+            if not t.region
+            else {"shared_memory_region": t.region, "shared_memory_byte_size": len(t.content)},
         }
         for t in tensors
     ]
     asked = {"inputs": inputs, "parameters": {"binary_data_output": True}}
     text = json.dumps({"id": request_id, **asked} if request_id else asked).encode()
     headers = {LENGTH_HEADER: str(len(text)), "Content-Type": "application/octet-stream"}
-    return text + b"".join(t.content for t in tensors), headers
+    return text + b"".join(t.content for t in tensors if not t.region), headers
 
 
 def contents(reply: bytes, json_length: str | None) -> tuple[dict[str, bytes], str]:

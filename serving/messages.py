@@ -58,11 +58,15 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class WireTensor:
-    """A tensor as protocols carry it: BYTES as length and content, numbers little endian."""
+    """A tensor as protocols carry it: BYTES as length and content, numbers little endian.
+
+    ``region`` names the shared memory that holds the content; ``""`` sends it along.
+    """
 
     spec: TensorSpec
     shape: tuple[int, ...]
     content: bytes
+    region: str = ""
 
 
 def encode(requests: Sequence[Request]) -> list[WireTensor]:

@@ -46,15 +46,20 @@ def write_plot(growths: list[Growth], file: Path) -> Path:
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
-    figure = make_subplots(1, len(growths), subplot_titles=[g.name for g in growths])
-    for column, growth in enumerate(growths, 1):
+    figure = make_subplots(
+        len(growths), 1, subplot_titles=[g.name for g in growths], vertical_spacing=0.06
+    )
+    colors = dict(zip((*STEPS, "sum"), ("#3b7dd8", "#d9722e", "#7d8fa9", "#2a9d8f"), strict=True))
+    for row, growth in enumerate(growths, 1):
         cost = np.array(list(growth.points.values()))
         curves = np.c_[cost, cost.sum(axis=1)].T
-        for name, curve in zip((*STEPS, "sum"), curves, strict=True):
-            line = go.Scatter(x=list(growth.points), y=curve, name=f"{growth.name}: {name}")
-            figure.add_trace(line, 1, column)
-    figure.update_xaxes(type="log")
-    figure.update_yaxes(type="log", title="µs")
+        for (name, color), curve in zip(colors.items(), curves, strict=True):
+            line = go.Scatter(x=list(growth.points), y=curve, name=name, line_color=color)
+            line.update(legendgroup=name, showlegend=row == 1)
+            figure.add_trace(line, row, 1)
+    figure.update_xaxes(type="log", dtick="D2")
+    figure.update_yaxes(type="log", title="µs", dtick="D2")
+    figure.update_layout(height=320 * len(growths), legend={"orientation": "h", "y": 1.06})
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.write_html(file, include_plotlyjs=True)
     return file.resolve()

@@ -16,6 +16,7 @@ from loadtest import latency, smoke
 from loadtest.budget import Part
 from loadtest.grpc_channel import Channel
 from loadtest.latency import one_at_a_time
+from loadtest.no_op.measure import measure
 from loadtest.smoke import LoadResult, smoke_test
 from loadtest.step_statistics import Snapshot, read_snapshot
 from loadtest.traffic import Protocol, prepare, requests_for
@@ -163,3 +164,14 @@ def test_the_load_client_hands_on_the_servers_errors(channel: Channel) -> None:
     body = service_pb2.ModelInferRequest(model_name="nothing").SerializeToString()
     with pytest.raises(RequestError, match="unknown model: 'nothing'"):
         channel.call(INFER, body, 10)
+
+
+def test_a_model_that_does_nothing_limits_no_load_process(release: Path) -> None:
+    speeds = measure(release, seconds=1.0, seed=1)
+    assert [(s.loop, s.protocol) for s in speeds] == [
+        (loop, protocol) for loop in ("open", "closed") for protocol in Protocol
+    ]
+    for speed in speeds:
+        assert speed.requests_per_second > 100
+        assert 0 < speed.generator_share < 1.2
+        assert speed.ceiling > 0.8 * speed.requests_per_second

@@ -14,6 +14,7 @@ import pytest
 
 from ensembles.errors import LoadTestError, MissingExtra
 from loadtest import load_process, smoke
+from loadtest.bottleneck import GENERATOR_LIMIT
 from loadtest.budget import Part
 from loadtest.plan import Plan
 from loadtest.smoke import smoke_test
@@ -41,8 +42,8 @@ def test_figures_are_those_of_the_server(triton_stub: TritonStub, release: Path)
     assert 1.5 <= load.seconds < 3.0
     # Three users who wait 10 ms each time cannot ask more often than this.
     assert 0 < load.requests_per_second <= 300
-    assert 0 < load.generator_share < smoke.GENERATOR_LIMIT
-    assert not load.generator_bound
+    assert 0 < load.generator_share < GENERATOR_LIMIT
+    assert not load.bottleneck
     assert load.generator_ceiling > load.requests_per_second
     (message,) = load.errors
     assert "503" in message
@@ -121,13 +122,13 @@ def test_a_process_that_hangs_is_ended(
     monkeypatch.setattr(load_process, "_END_SECONDS", 0.3)
     start = time.monotonic()
     with pytest.raises(LoadTestError, match="did not end within"):
-        smoke._in_own_process(plan(triton_stub, release, 0.1), ("-c", stubborn))
+        smoke.observe(plan(triton_stub, release, 0.1), ("-c", stubborn))
     assert time.monotonic() - start < 10
 
 
 def test_a_process_that_dies_is_reported(triton_stub: TritonStub, release: Path) -> None:
     with pytest.raises(LoadTestError, match="ended 7"):
-        smoke._in_own_process(
+        smoke.observe(
             plan(triton_stub, release, 0.1), ("-c", "import sys; sys.stdin.read(); sys.exit(7)")
         )
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -75,6 +76,12 @@ def test_memory_growth() -> None:
     assert missed(replace(GOOD, memory_mb={}), asked) == {"memory growth": "no figure"}
 
 
+def test_the_soak_asks_for_no_growth_and_no_error() -> None:
+    soak = Objective.read(shipped("objectives")["soak"])
+    assert (soak.memory_growth, soak.error_share) == (0.01, 0)
+    assert missed(GOOD, soak) == {}
+
+
 def test_no_answer_at_all_is_missed() -> None:
     nothing = replace(GOOD, due_s=(), latency_ms=(), errors={"503": 3})
     assert {"p99 ms", "error share", "requests/s"} <= set(missed(nothing))
@@ -82,6 +89,10 @@ def test_no_answer_at_all_is_missed() -> None:
 
 def test_json_there_and_back() -> None:
     assert RunRecord.from_json(GOOD.to_json()) == GOOD
+    sampled = replace(GOOD, memory_samples={"tritonserver 7": ((0.5, 100.0), (9.5, 100.5))})
+    assert RunRecord.from_json(sampled.to_json()) == sampled
+    before_samples = {k: v for k, v in json.loads(GOOD.to_json()).items() if k != "memory_samples"}
+    assert RunRecord.from_json(json.dumps(before_samples)) == GOOD
     bare = replace(GOOD, quality=None, budgets={})
     assert RunRecord.from_json(bare.to_json()) == bare
     for text in ("", "[]", "{}", '{"seed": 1}'):
@@ -98,6 +109,7 @@ def test_gain_and_comparison() -> None:
     assert found is not None
     assert (found.scored, found.ndcg_unloaded, found.same) == (2, 1.0, 2 / 3)
     assert found.ndcg_loaded == pytest.approx((1 + 0.6309) / 2, abs=1e-4)
+    assert found.gains == (found.ndcg_loaded,)  # one request, asked twice
     assert compare(lines, before, []) is None
 
 
@@ -111,8 +123,17 @@ def test_the_table_shows_what_was_missed() -> None:
     assert "20% of a core, at most 1,050 requests/s" in shown.get()
 
 
-@pytest.mark.parametrize("option", ["--objective", "--json", "--otlp"])
+def test_a_sentence_leaves_the_figures_their_room() -> None:
+    late = replace(GOOD, late_p99_ms=50.0)
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(verdict_table(late, judge(DEFAULT, late)))
+    assert "…" not in shown.get()
+    assert "<= 25" in shown.get()
+
+
+@pytest.mark.parametrize("option", ["--objective", "--json", "--otlp", "--out", "--compare"])
 def test_options_that_want_a_scenario(option: str) -> None:
     result = CliRunner().invoke(cli, ["loadtest", option, "file"])
     assert result.exit_code == 2
-    assert "go with --scenario" in result.output
+    assert f"{option} goes with --scenario" in result.output

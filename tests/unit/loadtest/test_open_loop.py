@@ -73,6 +73,7 @@ def test_refused_requests_are_counted(triton_stub: TritonStub, release: Path) ->
     found = run(triton_stub, release, over_http(seconds=1, rate=50))
     assert sum(found.errors.values()) == 1
     assert found.error_share == pytest.approx(1 / 50)
+    assert found.failed_s == pytest.approx((0.0,), abs=0.01)  # the first one
 
 
 def test_no_answer_before_the_load(triton_stub: TritonStub, release: Path) -> None:

@@ -7,6 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console, RenderableType
 
+from loadtest.bottleneck import bottleneck
 from loadtest.budget import Budget
 from loadtest.latency import SingleRequests
 from loadtest.percentiles import Latency
@@ -64,7 +65,19 @@ def test_errors_are_shown_as_they_are() -> None:
 
 def test_a_generator_at_its_limit_is_named() -> None:
     busy = replace(LOAD, generator_share=0.97)
-    assert "(limit)" in text(load_table(LoadResult(8, 42, (busy,))))
+    result = LoadResult(8, 42, (replace(LOAD, errors={}), replace(busy, errors={})))
+    assert not result.good
+    shown = text(load_table(result))
+    assert "(limit)" in shown
+    # The sentence of a scenario's verdict, too.
+    assert bottleneck(0.97) in shown
+    assert "recommend grpc: the load process was busy for 97% of a core" in shown
+
+
+def test_a_load_is_good_when_the_server_answered_all_and_set_the_figures() -> None:
+    good = replace(LOAD, errors={})
+    assert LoadResult(8, 42, (good, good)).good
+    assert not LoadResult(8, 42, (good, LOAD)).good
 
 
 def test_latency() -> None:

@@ -1,0 +1,96 @@
+"""What ``millirank loadtest --scenario`` does and prints."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from loadtest.objective import Objective, judge
+from loadtest.progress import shown
+from loadtest.record import RunRecord
+from loadtest.report.past import Past
+from loadtest.report.stored import StoredRun
+from loadtest.run import play
+from loadtest.scenario import Scenario, find_scenario
+from loadtest.toml_settings import shipped
+from loadtest.trace_tables import print_traced
+from loadtest.tracing import Tracing
+from loadtest.verdict_table import verdict_table
+from serving.repository import current_release
+from serving.temporary import temporary_server
+
+
+def print_run(
+    repository: Path,
+    name: str,
+    *,
+    objective: Path | None,
+    seed: int,
+    json_file: Path | None,
+    otlp: str = "",
+    out: Path | None = None,
+    compare: Path | None = None,
+) -> bool:
+    """Serve a repository, play a scenario, and keep the run; whether it met the objective.
+
+    Args:
+        json_file: gets the run, too.
+        otlp: collector that gets the traces; ``""`` to read them here.
+        out: folder of the kept runs; None: ``loadtest`` beside the repository.
+        compare: a kept run; a regression against it is a condition that is missed.
+
+    Raises:
+        LoadTestError: the load could not be carried out, or ``compare`` is of no use.
+    """
+    scenario = find_scenario(name)
+    wanted = Objective.read(objective or shipped("objectives")["default"])
+    past = Past.of(repository, name, scenario, out=out, compare=compare)
+    console = Console()
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+    run = _play(repository, name, scenario, seed, otlp, console)
+    release, now = current_release(repository), datetime.now(UTC)
+    kept = past.keep(StoredRun(now, release, scenario, wanted, tuple(judge(wanted, run)), run))
+    if json_file is not None:
+        json_file.write_text(kept.stored.to_json(), encoding="utf-8")
+    console.print(verdict_table(run, kept.stored.verdicts))
+    _say_errors_and_budgets(run, say)
+    print_traced(console, run, otlp)
+    for line in kept.lines:
+        say(line)
+    return not any(verdict.missed for verdict in kept.stored.verdicts)
+
+
+def _play(
+    repository: Path, name: str, scenario: Scenario, seed: int, otlp: str, console: Console
+) -> RunRecord:
+    with tempfile.TemporaryDirectory(prefix="millirank-traces-") as folder:
+        tracing = Tracing(folder, otlp=otlp)
+        with (
+            temporary_server(repository, tracing.flags, tracing.stage_log) as server,
+            shown(console, scenario.seconds) as tell,
+        ):
+            return play(
+                name,
+                scenario,
+                server.ports,
+                repository,
+                seed=seed,
+                server_pid=server.pid,
+                tracing=tracing,
+                token=server.token,
+                tell=tell,
+            )
+
+
+def _say_errors_and_budgets(run: RunRecord, say: Callable[[str], None]) -> None:
+    for error, count in list(run.errors.items())[:3]:
+        say(f"{count:,} x {error}")
+    for ensemble, budget in run.budgets.items():
+        say(f"{ensemble}: {budget.line()}")

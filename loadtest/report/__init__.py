@@ -1,0 +1,1 @@
+"""What is kept of every run of a scenario: its record, its page, its comparison with others."""
