@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from builders.ranker.interface import Ranker
 from builders.ranker.settings import Ranker as RankerSettings
@@ -67,6 +68,9 @@ class TiedRanker(Ranker):
         """States or item vectors as they are multiplied: length 1 when scores are cosines."""
         if not self._normalise:
             return vectors
-        # As functional.normalize has it, which also copies the lengths for every dimension.
+        if self.training:
+            return functional.normalize(vectors, dim=-1)
+        # The same without its copy of the lengths for every dimension, which an exported graph
+        # would make for each request.
         lengths: Tensor = vectors.norm(dim=-1, keepdim=True)
         return vectors / lengths.clamp_min(1e-12)

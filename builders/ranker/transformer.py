@@ -14,8 +14,7 @@ from ensembles.errors import SettingsError
 HIDDEN = -64.0
 """Added to a score that is not to count: e^-64 is 2e-28 of it, far below what float32 resolves.
 
-With the lowest number, ONNX Runtime's softmax computes subnormals, and takes much longer. What
-comes out is the same; gradients differ from 0 by some 1e-23, so training keeps the lowest number.
+With the lowest number, ONNX Runtime's softmax computes subnormals, and takes much longer.
 """
 
 
@@ -71,13 +70,12 @@ class TransformerRanker(TiedRanker):
 
     def _attention_bias(self, history: Tensor, dtype: torch.dtype) -> Tensor:
         """0 where a query may look, ``HIDDEN`` elsewhere: float [B, 1, L, L]."""
-        hidden = torch.finfo(dtype).min if self.training else HIDDEN
         index = torch.arange(history.shape[1], device=history.device)
         back = index[:, None] - index[None, :]
         real = (history != 0)[:, None, None, :]
         allowed = ((back >= 0) & real) | (back == 0)
         nothing = torch.zeros((), dtype=dtype, device=history.device)
-        return nothing.masked_fill(~allowed, hidden)
+        return nothing.masked_fill(~allowed, HIDDEN)
 
 
 class Block(nn.Module):

@@ -26,7 +26,7 @@ from serving.server import ServerOptions, TritonServer
 from tests.triton import oracle
 from tests.triton.tiny import KNOBS, Tiny, make_release
 
-ASKED_BEFORE = len(range(0, DRAWN, DRAWN // 300))  # as loadtest.open_loop has it
+ASKED_BEFORE = len(range(0, DRAWN, DRAWN // 300))  # as loadtest.player has it
 SLOW_MS = 50
 SLOW = """
 import itertools, time

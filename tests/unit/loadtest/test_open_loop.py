@@ -16,7 +16,7 @@ from loadtest.traffic import DRAWN
 from serving.ports import Ports
 from tests.unit.loadtest.triton_stub import TritonStub
 
-COMPARED = 300  # as loadtest.open_loop has it, which is not to be imported here
+COMPARED = 300  # as loadtest.player has it, which is not to be imported here
 ASKED_BEFORE = len(range(0, DRAWN, DRAWN // COMPARED))
 
 

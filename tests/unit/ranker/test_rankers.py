@@ -56,7 +56,7 @@ def test_padding_on_the_left_changes_nothing(name: str, events: list[int]) -> No
 
 
 @torch.no_grad()
-def test_what_is_hidden_in_training_is_hidden_when_served() -> None:
+def test_training_and_serving_give_the_same_states() -> None:
     settings = RankerSettings.model_validate({"width": 8, "heads": 2, "dropout": 0})
     torch.manual_seed(0)
     ranker = build_ranker(N, H, settings)
