@@ -23,6 +23,9 @@ from loadtest.verdict_table import verdict_table
 from serving.repository import current_release
 from serving.temporary import temporary_server
 
+TRACED_SECONDS = 120.0
+"""A longer scenario is not traced: it is after what grows and breaks, and traces add to both."""
+
 
 def print_run(
     repository: Path,
@@ -71,9 +74,11 @@ def _play(
     repository: Path, name: str, scenario: Scenario, seed: int, otlp: str, console: Console
 ) -> RunRecord:
     with tempfile.TemporaryDirectory(prefix="millirank-traces-") as folder:
-        tracing = Tracing(folder, otlp=otlp)
+        long = scenario.seconds > TRACED_SECONDS
+        tracing = None if long and not otlp else Tracing(folder, otlp=otlp)
+        how = (tracing.flags, tracing.stage_log) if tracing else ()
         with (
-            temporary_server(repository, tracing.flags, tracing.stage_log) as server,
+            temporary_server(repository, *how) as server,
             shown(console, scenario.seconds) as tell,
         ):
             return play(

@@ -94,6 +94,12 @@ class Traced:
     tail: Spent
     slowest: tuple[Spent, ...]
 
+    @property
+    def how_many(self) -> str:
+        """As words."""
+        share = f", one in {self.every}" if self.every > 1 else ""
+        return f"{self.count:,} requests traced{share}"
+
     @classmethod
     def of(cls, every: int, spent: Sequence[Spent], *, stages_measured: bool) -> Self | None:
         """Summarise single requests; None where there are none."""

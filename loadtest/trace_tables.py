@@ -20,7 +20,7 @@ def print_traced(console: Console, run: RunRecord, otlp: str) -> None:
     """The tables of a run's traces, and what p50 and p99 are made of."""
     found = run.traced
     if found is None:
-        why = f"Triton sends its traces to {otlp} alone" if otlp else "no trace came back"
+        why = f"Triton sends its traces to {otlp} alone" if otlp else "there are no traces"
         console.print(f"p50 and p99 are not taken apart: {why}", highlight=False, soft_wrap=True)
         return
     console.print(traced_table(found, run.budgets), slowest_table(found))
@@ -44,7 +44,7 @@ def traced_table(found: Traced, budgets: Mapping[str, Budget]) -> Table:
     _add(table, _CLIENT, columns, "bold")
     split = "" if found.stages_measured else "; stages of the joined model split as in the mean"
     table.caption = (
-        f"{found.count:,} requests traced, one in {found.every}; p50: the mean of "
+        f"{found.how_many}; p50: the mean of "
         f"{found.median.requests} around it, p99: of the {found.tail.requests} slowest{split}"
     )
     return table

@@ -103,7 +103,7 @@ def _traced(found: Traced) -> Iterator[str]:
     shown = (found.median, found.tail)
     yield heading(
         "Where p50 and p99 come from",
-        f"{found.count:,} requests traced, one in {found.every}; means of {shown[0].requests} "
+        f"{found.how_many}; means of {shown[0].requests} "
         f"around p50 and of the {shown[1].requests} slowest. {shown[1].sentence()}.",
     )
     pieces = [spent.pieces() for spent in shown]

@@ -56,6 +56,8 @@ def print_tune(
 def trials_table(subject: Subject, found: Tuned) -> Table:
     """Every trial, against the best of its time."""
     table = table_of("Trials, against the best so far", "ratio", "95 %", "rounds", "", "settings")
+    table.columns[-1].no_wrap = False
+    table.columns[-1].justify = "left"
     for fields in found.evidence["trials"]:
         outcome = Outcome.read(fields)
         for duel in outcome.duels:

@@ -170,4 +170,4 @@ def test_what_is_printed() -> None:
     assert "100 requests traced, one in 10" in text
     assert "split as in the mean" in text
     assert "Triton sends its traces to http://a:1 alone" in text
-    assert "no trace came back" in text
+    assert "there are no traces" in text
