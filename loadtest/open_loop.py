@@ -33,10 +33,7 @@ def run(plan: RunPlan, stop: Event) -> RunRecord:
     """
     player, scenario = Player(plan, stop), plan.scenario
     unloaded = _unloaded(player)
-    first = scenario.phases[0]
-    if scenario.warm_up_seconds:
-        calm = first.model_copy(update={"seconds": scenario.warm_up_seconds, "rate_to": None})
-        player.play((calm,))
+    player.play(scenario.warm_up)
     player.clear()
     before = plan.snapshot()
     start, busy = time.perf_counter(), time.process_time()

@@ -51,7 +51,7 @@ def play(
     holdout_users(repository)  # fails here, and not in another process, when there are none
     folder = str(repository.resolve())
     numbers = (ports.http, ports.grpc, ports.metrics)
-    seconds = scenario.seconds + scenario.warm_up_seconds
+    seconds = scenario.seconds + sum(phase.seconds for phase in scenario.warm_up)
     with tempfile.TemporaryDirectory(prefix="millirank-load-") as temporary:
         progress = Path(temporary, "progress.json")
         plan = RunPlan(

@@ -41,6 +41,8 @@ class Scenario(TomlSettings):
     Attributes:
         arrivals: of the open phases.
         warm_up_seconds: at the start of the first phase's load, in no figure.
+        warm_up_users: so many ask before that, for as long, each again once answered: then the
+            largest batches and queues have been there when memory is watched.
         grpc: share of requests over gRPC; the others go over HTTP.
         pictures: share of requests with a picture, where the release takes them.
         skew: Zipf exponent of how often a user comes; 0 is uniform.
@@ -55,6 +57,7 @@ class Scenario(TomlSettings):
     phases: tuple[Phase, ...] = Field(min_length=1, max_length=100)
     arrivals: Arrivals = Arrivals.POISSON
     warm_up_seconds: float = Field(default=2.0, ge=0, le=600)
+    warm_up_users: int = Field(default=0, ge=0, le=1000)
     grpc: Share = 1.0
     pictures: Share = 0.0
     skew: float = Field(default=0.0, ge=0, le=3)
@@ -68,6 +71,17 @@ class Scenario(TomlSettings):
     def seconds(self) -> float:
         """Of load, warm-up left out."""
         return sum(phase.seconds for phase in self.phases)
+
+    @property
+    def warm_up(self) -> tuple[Phase, ...]:
+        """What comes first: the users, then the calm beginning of the first phase."""
+        if not self.warm_up_seconds:
+            return ()
+        calm = {"seconds": self.warm_up_seconds, "rate_to": None}
+        last = self.phases[0].model_copy(update=calm)
+        if not self.warm_up_users:
+            return (last,)
+        return Phase(seconds=self.warm_up_seconds, users=self.warm_up_users), last
 
     @property
     def loop(self) -> str:

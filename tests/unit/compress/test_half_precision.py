@@ -15,6 +15,7 @@ from builders.compress.interface import CompressionData, DoesNotApply, Model
 from builders.compress.settings import HalfPrecision, QuantiseDynamic
 from builders.export.item_lookup import export_ranker
 from builders.ranker.registry import build_ranker
+from builders.ranker.transformer import HIDDEN
 from tests.unit.compress.quantised_graph import arrays, padded, scores
 
 
@@ -62,8 +63,24 @@ def test_weights_are_halved_and_within_range(
     assert sorted(after[n].shape for n in wide) == [(5, 16), (16, 1)]
     low = [a for a in after.values() if a.dtype == np.float16]
     assert all((np.abs(a) <= LOWEST).all() for a in low)
-    assert min(float(a.min()) for a in low if a.size) == -LOWEST
+    assert min(float(a.min()) for a in low if a.size) == HIDDEN
     assert sum(a.dtype == np.float32 and a.ndim == 2 for a in before.values()) > len(wide)
+
+
+def test_numbers_that_half_precision_cannot_hold_are_cut(
+    trained: CompressionData, teacher_graph: Path, tmp_path: Path
+) -> None:
+    model = onnx.load(teacher_graph)
+    for tensor in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(tensor)
+        if array.size == 1 and array.dtype == np.float32 and array.min() == HIDDEN:
+            lowest = np.full_like(array, np.finfo(np.float32).min)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(lowest, tensor.name))
+    source, target = tmp_path / "lowest.onnx", tmp_path / "half.onnx"
+    onnx.save(model, source)
+    to_half_precision(HalfPrecision(), source, target, trained)
+    low = [a for a in arrays(target).values() if a.dtype == np.float16 and a.size]
+    assert min(float(a.min()) for a in low) == -LOWEST
 
 
 def test_scores_are_not_rounded_to_half(

@@ -27,6 +27,16 @@ def test_ours_are_those_and_offer_what_the_objective_asks_for() -> None:
         assert offered / found.seconds > 205
 
 
+def test_a_crowd_warms_up_before_the_calm_beginning() -> None:
+    rising = (Phase(seconds=5, rate=10, rate_to=99),)
+    calm = Phase(seconds=3, rate=10)
+    assert scenario(phases=rising, warm_up_seconds=0, warm_up_users=9).warm_up == ()
+    assert scenario(phases=rising, warm_up_seconds=3).warm_up == (calm,)
+    crowd = scenario(phases=rising, warm_up_seconds=3, warm_up_users=9)
+    assert crowd.warm_up == (Phase(seconds=3, users=9), calm)
+    assert crowd.loop == "open"
+
+
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_two_runs_send_the_same_bytes(name: str, visual_release: Path) -> None:
     one, same, other = (
