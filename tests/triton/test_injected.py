@@ -160,5 +160,5 @@ def test_a_starved_load_process_is_reported(tiny: Tiny) -> None:
     found = run.traced
     assert found is not None
     pieces = found.tail.pieces()
-    outside = ("getting to the steps", "getting back to the client")
-    assert max(pieces, key=pieces.__getitem__) in outside  # and no step is blamed
+    outside = pieces.pop("getting to the steps") + pieces.pop("getting back to the client")
+    assert outside > max(pieces.values())  # and no step is blamed
