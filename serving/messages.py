@@ -135,7 +135,7 @@ def decode(
         RequestError: the answer is not what this client understands.
     """
     try:
-        ids = _split_bytes(contents[c.ITEM_ID.name])
+        ids = split_bytes(contents[c.ITEM_ID.name])
         scores = struct.unpack(f"<{len(ids)}f", contents[c.SCORE.name])
         version = int(release)
     except (KeyError, ValueError, struct.error) as e:
@@ -158,7 +158,8 @@ def decode(
     return answers
 
 
-def _split_bytes(content: bytes) -> list[bytes]:
+def split_bytes(content: bytes) -> list[bytes]:
+    """Elements of a BYTES tensor as it travels: each with its length in front."""
     values, at = [], 0
     while at < len(content):
         (length,) = struct.unpack_from("<I", content, at)

@@ -17,7 +17,7 @@ import numpy as np
 from ensembles.errors import RequestError
 from loadtest.peers.chain import Tensors
 from serving import http_wire
-from serving.messages import Recommendation, Request, decode, encode
+from serving.messages import Recommendation, Request, decode, encode, split_bytes
 
 _TYPES = {"INT32": np.dtype("<i4"), "FP32": np.dtype("<f4")}
 _CODES = {"item_id": "BYTES", "score": "FP32"}
@@ -40,7 +40,7 @@ def read_binary(body: bytes, json_length: str | None) -> dict[str, Any]:
         size, shape = described["parameters"]["binary_data_size"], described["shape"]
         content, at = body[at : at + size], at + size
         if described["datatype"] == "BYTES":
-            tensors[described["name"]] = _strings(_split(content), shape)
+            tensors[described["name"]] = _strings(split_bytes(content), shape)
         else:
             dtype = _TYPES[described["datatype"]]
             tensors[described["name"]] = np.frombuffer(content, dtype).reshape(shape)
@@ -58,15 +58,6 @@ def read_json(request: Mapping[str, Any]) -> dict[str, Any]:
             dtype = _TYPES[given["datatype"]]
             tensors[given["name"]] = np.array(given["data"], dtype).reshape(given["shape"])
     return tensors
-
-
-def _split(content: bytes) -> list[bytes]:
-    values, at = [], 0
-    while at < len(content):
-        (length,) = struct.unpack_from("<I", content, at)
-        values.append(content[at + 4 : at + 4 + length])
-        at += 4 + length
-    return values
 
 
 def _strings(values: Sequence[bytes], shape: Sequence[int]) -> Any:
