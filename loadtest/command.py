@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from serving.asking_options import DEMO, protocols
 
+if TYPE_CHECKING:
+    from loadtest.target import Target
+
 _FILE = click.Path(path_type=Path)
 _COMMON = frozenset({"repository", "seed"})
 _READ_BY: dict[str, frozenset[str]] = {
-    "a smoke test": frozenset({"seconds", "users", "protocols", "workers"}),
+    "a smoke test": frozenset({"seconds", "users", "protocols", "workers", "server", "ports"}),
     "--web": frozenset({"web_port", "workers"}),
     "--generator": frozenset(),
-    "--scenario": frozenset({"scenario", "objective", "json_file", "otlp", "out", "compare"}),
+    "--scenario": frozenset(
+        {"scenario", "objective", "json_file", "otlp", "out", "compare", "server", "ports"}
+    ),
     "--find-limit": frozenset({"scenario", "objective", "json_file"}),
 }
 """What each kind of load reads, beside ``_COMMON``."""
+_PORTS = "8000,8001,8002"
 _FLAGS = {"web": "--web", "generator": "--generator", "find_limit": "--find-limit"}
 
 
@@ -52,9 +58,13 @@ _FLAGS = {"web": "--web", "generator": "--generator", "find_limit": "--find-limi
     show_default="REPOSITORY/../loadtest",
     help="Folder where runs of scenarios are kept, with their pages.",
 )
+@click.option("--server", default="", help="Host of a server that runs; default: one of our own.")
+@click.option("--ports", default=_PORTS, show_default=True, help="Its HTTP, gRPC and metrics.")
 @click.option("--compare", type=_FILE, help="A kept run (JSON); a regression against it fails.")
 def loadtest(**options: Any) -> None:
     """Serve REPOSITORY, load each ensemble with Locust, and print where the time goes (U, X, M).
+
+    With --server: load that one instead, which must serve the release of REPOSITORY.
 
     With --scenario: play it, print what was missed of the objective, and fail if anything was;
     the scenario says how long, how much and over which protocols. The run is kept, with a page
@@ -86,10 +96,10 @@ def _refuse_unread(kind: str) -> None:
             raise click.UsageError(f"{option.opts[0]} goes with {goes}, not with {kind}")
 
 
-def _smoke(workers: int | None, **options: Any) -> bool:
+def _smoke(workers: int | None, server: str, ports: str, **options: Any) -> bool:
     from loadtest.printed import print_load
 
-    return print_load(workers=workers or 0, **options)
+    return print_load(workers=workers or 0, running=_running(server, ports), **options)
 
 
 def _web(web_port: int, workers: int | None, **options: Any) -> None:
@@ -104,10 +114,23 @@ def _generator(**options: Any) -> None:
     print_generator(**options)
 
 
-def _scenario(scenario: str, **options: Any) -> bool:
+def _scenario(scenario: str, server: str, ports: str, **options: Any) -> bool:
     from loadtest.printed_run import print_run
 
-    return print_run(name=scenario, **options)
+    if server and options["otlp"]:
+        raise click.UsageError("--otlp goes with a server of our own, not with --server")
+    return print_run(name=scenario, running=_running(server, ports), **options)
+
+
+def _running(server: str, ports: str) -> Target | None:
+    """The server that is named, if any."""
+    from loadtest.target import Target
+
+    if server:
+        return Target.parse(server, ports)
+    if ports != _PORTS:
+        raise click.UsageError("--ports are those of a --server; name it")
+    return None
 
 
 def _limit(scenario: str | None, **options: Any) -> bool:

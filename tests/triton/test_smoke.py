@@ -10,13 +10,16 @@ from pathlib import Path
 import gevent
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from ensembles.errors import RequestError
 from loadtest import latency, smoke
 from loadtest.budget import Part
+from loadtest.command import loadtest
 from loadtest.grpc_channel import Channel
 from loadtest.latency import one_at_a_time
 from loadtest.no_op.measure import measure
+from loadtest.report.stored import StoredRun
 from loadtest.smoke import LoadResult, smoke_test
 from loadtest.step_statistics import Snapshot, read_snapshot
 from loadtest.traffic import Protocol, prepare, requests_for
@@ -175,3 +178,20 @@ def test_a_model_that_does_nothing_limits_no_load_process(release: Path) -> None
         assert speed.requests_per_second > 100
         assert 0 < speed.generator_share < 1.2
         assert speed.ceiling > 0.8 * speed.requests_per_second
+
+
+def test_a_server_that_runs_already_is_loaded(
+    running: TritonServer, release: Path, tmp_path: Path
+) -> None:
+    scenario, kept = tmp_path / "few.toml", tmp_path / "run.json"
+    scenario.write_text(
+        'about = "a test"\nwarm_up_seconds = 0\nphases = [{ seconds = 1, rate = 40 }]'
+    )
+    ports = f"{running.ports.http},{running.ports.grpc},{running.ports.metrics}"
+    command = [str(release), "--scenario", str(scenario), "--json", str(kept)]
+    command += ["--server", "127.0.0.1", "--ports", ports, "--out", str(tmp_path)]
+    result = CliRunner().invoke(loadtest, command, catch_exceptions=False)
+    run = StoredRun.read(kept).run
+    assert run.errors == {}
+    assert len(run.latency_ms) > 10
+    assert "P = f(U, X, M)" in result.output
