@@ -12,10 +12,10 @@ import click
 from ensembles.errors import MillirankError
 from loadtest.command import loadtest
 from serving.asking_options import DEMO, asking, protocols
+from serving.recommend_command import recommend
 from serving.serve_command import serve
 
 _repository = click.argument("repository", type=click.Path(path_type=Path), default=DEMO)
-
 _data = click.option("--data", default="", help="File or folder that replaces [data] path.")
 _out = click.option(
     "--out", type=click.Path(path_type=Path), default=None, show_default="build/NAME"
@@ -100,27 +100,7 @@ def compress(
 cli.add_command(serve)
 
 
-@cli.command()
-@asking
-@click.option("-k", "k", default=10, show_default=True, help="How many items, 1 to 100.")
-@click.option("--candidate", "candidates", multiple=True, help="Rank only these ids; repeat it.")
-@click.option("--recent", multiple=True, help="Id touched a moment ago, newest last; repeat it.")
-def recommend(
-    user: str,
-    k: int,
-    candidates: tuple[str, ...],
-    recent: tuple[str, ...],
-    image: Path | None,
-    server: str,
-    protocol: Literal["grpc", "http"],
-    repository: Path,
-) -> None:
-    """Ask a server for the best items of one user and print them with titles."""
-    from serving.messages import Request
-    from serving.printed import print_recommendation
-
-    request = Request(user, k, candidates or None, recent or None, image)
-    print_recommendation(request, server, protocol, repository)
+cli.add_command(recommend)
 
 
 @cli.command()

@@ -8,10 +8,10 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from ensembles.errors import LoadTestError
+from ensembles.errors import LoadTestError, SettingsError
 from serving.options import TOKEN_HEADER
+from serving.telemetry import check_collector, collector_flags
 
 EVERY = 1
 """One request in so many is traced. Servers of 2024 crash now and then when, with tracing on, a
@@ -38,11 +38,11 @@ class Tracing:
     otlp: str = ""
 
     def __post_init__(self) -> None:
-        if self.otlp and not (urlsplit(self.otlp).scheme and urlsplit(self.otlp).netloc):
-            raise LoadTestError(
-                "an OpenTelemetry endpoint is a URL such as http://127.0.0.1:4318/v1/traces; "
-                f"got {self.otlp!r}"
-            )
+        if self.otlp:
+            try:
+                check_collector(self.otlp)
+            except SettingsError as e:
+                raise LoadTestError(str(e)) from e
         if self.every < 1:
             raise LoadTestError(f"one request in 1 or more is traced; got {self.every}")
 
@@ -50,10 +50,9 @@ class Tracing:
     def flags(self) -> tuple[str, ...]:
         """What tritonserver is started with; nothing is traced yet."""
         if self.otlp:
-            settings = ["mode=opentelemetry", f"opentelemetry,url={self.otlp}"]
-        else:
-            file = f"triton,file={self.folder}/traces"
-            settings = ["mode=triton", file, f"triton,log-frequency={_A_FILE}"]
+            return collector_flags(self.otlp, self.every, level="OFF")
+        file = f"triton,file={self.folder}/traces"
+        settings = ["mode=triton", file, f"triton,log-frequency={_A_FILE}"]
         settings += ["level=OFF", f"rate={self.every}"]
         return tuple(f"--trace-config={setting}" for setting in settings)
 

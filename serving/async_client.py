@@ -10,22 +10,28 @@ from typing import Any, Protocol, Self
 from ensembles.errors import DeadlineExceeded, MissingExtra, RequestError, ServerUnavailable
 from serving import grpc_wire, http_wire
 from serving.client import RETRY_SECONDS, ProtocolName, named
+from serving.grpc_channel import named_tls, open_channel
 from serving.messages import (
+    BARE,
     Recommendation,
     Request,
+    Sent,
     WireTensor,
     check_pictures_are_taken,
     decode,
     encode,
     ensemble_for,
+    new_request_id,
 )
+from serving.tls import TLS
+from serving.trace_context import call_span
 
 
 class AsyncTransport(Protocol):
     """Sends tensors one way, brings tensors and a version back."""
 
     async def infer(
-        self, model: str, tensors: Sequence[WireTensor], seconds: float
+        self, model: str, tensors: Sequence[WireTensor], seconds: float, sent: Sent = BARE
     ) -> tuple[dict[str, bytes], str]:
         """Raise a RequestError when there is no answer."""
 
@@ -43,13 +49,14 @@ class AsyncClient:
         *,
         timeout: float = 5.0,
         model: str | None = None,
+        tls: TLS | None = None,
     ) -> None:
         """Make it inside a running event loop. Arguments and errors as in ``Client``."""
-        transports: dict[str, Callable[[str], AsyncTransport]] = {
+        transports: dict[str, Callable[[str, TLS | None], AsyncTransport]] = {
             "grpc": _GrpcTransport,
             "http": _HttpTransport,
         }
-        self._transport = named(protocol, transports)(address)
+        self._transport = named(protocol, transports)(address, tls)
         self._timeout = timeout
         self._model = model
 
@@ -72,25 +79,28 @@ class AsyncClient:
         tensors = encode(requests)
         start = time.perf_counter()
         deadline = start + (self._timeout if timeout is None else timeout)
-        try:
-            reply = await self._infer(tensors, deadline)
-        except ServerUnavailable:
-            if time.perf_counter() + RETRY_SECONDS >= deadline:
-                raise
-            await asyncio.sleep(RETRY_SECONDS)
-            reply = await self._infer(tensors, deadline)
+        request_id = new_request_id()
+        with call_span(request_id, len(requests)) as headers:
+            sent = Sent(request_id, headers)
+            try:
+                reply = await self._infer(tensors, deadline, sent)
+            except ServerUnavailable:
+                if time.perf_counter() + RETRY_SECONDS >= deadline:
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
+                reply = await self._infer(tensors, deadline, sent)
         contents, release = reply
-        return decode(contents, len(requests), release, time.perf_counter() - start)
+        return decode(contents, len(requests), release, time.perf_counter() - start, request_id)
 
     async def _infer(
-        self, tensors: Sequence[WireTensor], deadline: float
+        self, tensors: Sequence[WireTensor], deadline: float, sent: Sent
     ) -> tuple[dict[str, bytes], str]:
         left = deadline - time.perf_counter()
         if left <= 0:
             raise DeadlineExceeded("the deadline passed before the request was sent")
         model = self._model or ensemble_for(tensors)
         try:
-            return await self._transport.infer(model, tensors, left)
+            return await self._transport.infer(model, tensors, left, sent)
         except RequestError as e:
             check_pictures_are_taken(e, model)
             raise
@@ -107,19 +117,22 @@ class AsyncClient:
 
 
 class _GrpcTransport:
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, tls: TLS | None = None) -> None:
         self._grpc, self._messages, services = grpc_wire.load()
-        self._channel = self._grpc.aio.insecure_channel(address)
+        self._tls = tls
+        self._channel = open_channel(self._grpc, self._grpc.aio, address, tls)
         self._stub = services.GRPCInferenceServiceStub(self._channel)
 
     async def infer(
-        self, model: str, tensors: Sequence[WireTensor], seconds: float
+        self, model: str, tensors: Sequence[WireTensor], seconds: float, sent: Sent = BARE
     ) -> tuple[dict[str, bytes], str]:
-        message = grpc_wire.message(self._messages, model, tensors)
+        message = grpc_wire.message(self._messages, model, tensors, sent.request_id)
+        metadata = tuple(sent.headers.items()) or None
         try:
-            return grpc_wire.contents(await self._stub.ModelInfer(message, timeout=seconds))
+            reply = await self._stub.ModelInfer(message, timeout=seconds, metadata=metadata)
         except self._grpc.RpcError as e:
-            raise grpc_wire.error(e) from None
+            raise named_tls(grpc_wire.error(e), self._tls) from None
+        return grpc_wire.contents(reply)
 
     async def close(self) -> None:
         # Requests in flight may finish: the server can crash when their callers vanish.
@@ -127,7 +140,8 @@ class _GrpcTransport:
 
 
 class _HttpTransport:
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, tls: TLS | None = None) -> None:
+        http_wire.check_address(address, tls)
         try:
             import aiohttp
         except ImportError as e:
@@ -137,9 +151,10 @@ class _HttpTransport:
         self._session = aiohttp.ClientSession(f"http://{address}")
 
     async def infer(
-        self, model: str, tensors: Sequence[WireTensor], seconds: float
+        self, model: str, tensors: Sequence[WireTensor], seconds: float, sent: Sent = BARE
     ) -> tuple[dict[str, bytes], str]:
-        body, headers = http_wire.body(tensors)
+        body, headers = http_wire.body(tensors, sent.request_id)
+        headers |= sent.headers
         limit = self._aiohttp.ClientTimeout(total=seconds)
         try:
             async with self._session.post(

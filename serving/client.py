@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, Self, TypeVar
 
 from ensembles.errors import DeadlineExceeded, RequestError, ServerUnavailable, SettingsError
-from serving import grpc_wire, http_wire
+from serving import grpc_wire
+from serving.grpc_channel import named_tls, open_channel
+from serving.http_transport import HttpTransport
 from serving.messages import (
+    BARE,
     Recommendation,
     Request,
+    Sent,
     WireTensor,
     check_pictures_are_taken,
     decode,
     encode,
     ensemble_for,
+    new_request_id,
 )
-from serving.options import GRPC_TOKEN_HEADER, TOKEN_HEADER
+from serving.options import CONTROL_SECONDS, GRPC_TOKEN_HEADER
 from serving.shared_memory import SharedPictures
+from serving.tls import TLS
+from serving.trace_context import call_span
 
-__all__ = ["Client", "Recommendation", "Request"]
+__all__ = ["TLS", "Client", "Recommendation", "Request"]
 
 ProtocolName = Literal["grpc", "http"]
 Choice = TypeVar("Choice")
 RETRY_SECONDS = 0.05
 """Pause before the one retry."""
-CONTROL_SECONDS = 5.0
-"""For registering shared memory."""
 
 
 class Transport(Protocol):
     """Sends tensors one way, brings tensors and a version back."""
 
     def infer(
-        self, model: str, tensors: Sequence[WireTensor], timeout: float
+        self, model: str, tensors: Sequence[WireTensor], timeout: float, sent: Sent = BARE
     ) -> tuple[dict[str, bytes], str]:
         """Raise a RequestError when there is no answer."""
 
@@ -72,26 +74,30 @@ class Client:
         model: str | None = None,
         shared_memory: bool = False,
         token: str = "",
+        tls: TLS | None = None,
     ) -> None:
         """Connects when first asked.
 
         Args:
-            address: ``host:port`` of the front end for ``protocol``.
+            address: ``host:port`` of the front end for ``protocol``. Several servers behind one
+                name are asked in turn over gRPC: ``dns:///name:8001``, or
+                ``ipv4:10.0.0.1:8001,10.0.0.2:8001``.
             timeout: deadline of a call in seconds, where the call names none.
             model: the ensemble to ask; None is ``recommend_visual`` for requests with pictures
                 and ``recommend`` for others.
             shared_memory: hand pictures over in shared memory; for a server on this machine.
             token: the server's control token, that shared memory needs.
+            tls: what to trust and show; None speaks without TLS. For gRPC only.
 
         Raises:
-            SettingsError: no such protocol, or shared memory without a token.
+            SettingsError: no such protocol, shared memory without a token, or TLS over HTTP.
             MissingExtra: tritonclient is not installed.
         """
-        transports: dict[str, Callable[[str], _GrpcTransport | _HttpTransport]] = {
+        transports: dict[str, Callable[[str, TLS | None], _GrpcTransport | HttpTransport]] = {
             "grpc": _GrpcTransport,
-            "http": _HttpTransport,
+            "http": HttpTransport,
         }
-        plain = named(protocol, transports)(address)
+        plain = named(protocol, transports)(address, tls)
         self._transport: Transport = SharedPictures(plain, token) if shared_memory else plain
         self._timeout = timeout
         self._model = model
@@ -118,25 +124,28 @@ class Client:
         tensors = encode(requests)
         start = time.perf_counter()
         deadline = start + (self._timeout if timeout is None else timeout)
-        try:
-            reply = self._infer(tensors, deadline)
-        except ServerUnavailable:
-            if time.perf_counter() + RETRY_SECONDS >= deadline:
-                raise
-            time.sleep(RETRY_SECONDS)
-            reply = self._infer(tensors, deadline)
+        request_id = new_request_id()
+        with call_span(request_id, len(requests)) as headers:
+            sent = Sent(request_id, headers)
+            try:
+                reply = self._infer(tensors, deadline, sent)
+            except ServerUnavailable:
+                if time.perf_counter() + RETRY_SECONDS >= deadline:
+                    raise
+                time.sleep(RETRY_SECONDS)
+                reply = self._infer(tensors, deadline, sent)
         contents, release = reply
-        return decode(contents, len(requests), release, time.perf_counter() - start)
+        return decode(contents, len(requests), release, time.perf_counter() - start, request_id)
 
     def _infer(
-        self, tensors: Sequence[WireTensor], deadline: float
+        self, tensors: Sequence[WireTensor], deadline: float, sent: Sent
     ) -> tuple[dict[str, bytes], str]:
         left = deadline - time.perf_counter()
         if left <= 0:
             raise DeadlineExceeded("the deadline passed before the request was sent")
         model = self._model or ensemble_for(tensors)
         try:
-            return self._transport.infer(model, tensors, left)
+            return self._transport.infer(model, tensors, left, sent)
         except RequestError as e:
             check_pictures_are_taken(e, model)
             raise
@@ -153,19 +162,22 @@ class Client:
 
 
 class _GrpcTransport:
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, tls: TLS | None = None) -> None:
         self._grpc, self._messages, services = grpc_wire.load()
-        self._channel = self._grpc.insecure_channel(address)
+        self._tls = tls
+        self._channel = open_channel(self._grpc, self._grpc, address, tls)
         self._stub = services.GRPCInferenceServiceStub(self._channel)
 
     def infer(
-        self, model: str, tensors: Sequence[WireTensor], timeout: float
+        self, model: str, tensors: Sequence[WireTensor], timeout: float, sent: Sent = BARE
     ) -> tuple[dict[str, bytes], str]:
-        message = grpc_wire.message(self._messages, model, tensors)
+        message = grpc_wire.message(self._messages, model, tensors, sent.request_id)
+        metadata = tuple(sent.headers.items()) or None
         try:
-            return grpc_wire.contents(self._stub.ModelInfer(message, timeout=timeout))
+            reply = self._stub.ModelInfer(message, timeout=timeout, metadata=metadata)
         except self._grpc.RpcError as e:
-            raise grpc_wire.error(e) from None
+            raise named_tls(grpc_wire.error(e), self._tls) from None
+        return grpc_wire.contents(reply)
 
     def register(self, name: str, size: int, token: str) -> None:
         region = self._messages.SystemSharedMemoryRegisterRequest(
@@ -185,60 +197,3 @@ class _GrpcTransport:
 
     def close(self) -> None:
         self._channel.close()
-
-
-class _HttpTransport:
-    """One kept connection a thread."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self._kept = threading.local()
-        self._all: list[http.client.HTTPConnection] = []
-
-    def infer(
-        self, model: str, tensors: Sequence[WireTensor], timeout: float
-    ) -> tuple[dict[str, bytes], str]:
-        body, headers = http_wire.body(tensors)
-        content, length = self._post(http_wire.path(model), body, headers, timeout)
-        return http_wire.contents(content, length)
-
-    def register(self, name: str, size: int, token: str) -> None:
-        body = json.dumps({"key": f"/{name}", "offset": 0, "byte_size": size}).encode()
-        path = f"/v2/systemsharedmemory/region/{name}/register"
-        self._post(path, body, {TOKEN_HEADER: token}, CONTROL_SECONDS)
-
-    def unregister(self, name: str, token: str) -> None:
-        path = f"/v2/systemsharedmemory/region/{name}/unregister"
-        self._post(path, b"", {TOKEN_HEADER: token}, CONTROL_SECONDS)
-
-    def _post(
-        self, path: str, body: bytes, headers: dict[str, str], timeout: float
-    ) -> tuple[bytes, str | None]:
-        connection = self._connection(timeout)
-        try:
-            connection.request("POST", path, body, headers)
-            answer = connection.getresponse()
-            content = answer.read()
-        except TimeoutError:
-            connection.close()
-            raise DeadlineExceeded(f"no answer within {timeout:g} s") from None
-        except (OSError, http.client.HTTPException) as e:
-            connection.close()
-            raise ServerUnavailable(f"no answer from {self._address}: {e!r}") from e
-        if answer.status != 200:
-            raise http_wire.error(answer.status, content)
-        return content, answer.getheader(http_wire.LENGTH_HEADER)
-
-    def _connection(self, timeout: float) -> http.client.HTTPConnection:
-        connection: Any = getattr(self._kept, "connection", None)
-        if connection is None:
-            connection = self._kept.connection = http.client.HTTPConnection(self._address)
-            self._all.append(connection)
-        connection.timeout = timeout
-        if connection.sock is not None:
-            connection.sock.settimeout(timeout)
-        return connection  # type: ignore[no-any-return]
-
-    def close(self) -> None:
-        for connection in self._all:
-            connection.close()

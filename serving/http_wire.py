@@ -5,11 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from ensembles.errors import InvalidRequest, RequestError, ServerUnavailable
+from ensembles.errors import InvalidRequest, RequestError, ServerUnavailable, SettingsError
 from serving.messages import WireTensor, without_prefix
+from serving.tls import TLS
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
 """Length of the JSON part, in both directions."""
+
+
+def check_address(address: str, tls: TLS | None) -> None:
+    """Refuse what only gRPC can.
+
+    Raises:
+        SettingsError: TLS, or an address that stands for several servers.
+    """
+    if tls is not None:
+        raise SettingsError("Triton's HTTP has no TLS; use protocol 'grpc', or a proxy that has it")
+    if "," in address or address.startswith(("dns:", "ipv4:", "ipv6:")):
+        raise SettingsError(f"HTTP takes one HOST:PORT, got {address!r}; gRPC takes several")
 
 
 def path(model: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import struct
 from collections.abc import Mapping, Sequence
@@ -48,12 +49,30 @@ class Recommendation:
         scores: of the items.
         release: that answered.
         seconds: from sending to the whole answer, on the caller's clock.
+        request_id: of the call, as it stands in the server's log and traces.
     """
 
     items: tuple[str, ...]
     scores: tuple[float, ...]
     release: int
     seconds: float
+    request_id: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What goes along with the tensors of a request: its id, and headers of the trace it is in."""
+
+    request_id: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+BARE = Sent()
+
+
+def new_request_id() -> str:
+    """16 hexadecimal digits that are hardly ever the same twice; they are no secret."""
+    return f"{random.getrandbits(64):016x}"
 
 
 @dataclass(frozen=True)
@@ -127,7 +146,7 @@ def _image_tensor(images: Sequence[bytes]) -> list[WireTensor]:
 
 
 def decode(
-    contents: Mapping[str, bytes], rows: int, release: str, seconds: float
+    contents: Mapping[str, bytes], rows: int, release: str, seconds: float, request_id: str = ""
 ) -> list[Recommendation]:
     """Recommendations, one a row, out of the raw content of the answer's tensors.
 
@@ -153,6 +172,7 @@ def decode(
                 tuple(scores[i] for i in used),
                 version,
                 seconds,
+                request_id,
             )
         )
     return answers

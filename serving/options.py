@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from serving.binary import Installation
 from serving.ports import Ports
 from serving.repository import models_to_load
+from serving.tls import ServerTls
 
 TOKEN_HEADER = "millirank-token"  # noqa: S105
 """HTTP header that carries the control token; gRPC metadata has it behind a fixed prefix."""
 GRPC_TOKEN_HEADER = f"triton-grpc-protocol-{TOKEN_HEADER}"
+CONTROL_SECONDS = 5.0
+"""For one call of a control interface."""
 CONTROL_INTERFACES = ("model-repository", "shared-memory", "trace", "logging")
+
+_CONNECTION_GRACE_SECONDS = 60
+"""Requests on a connection that is too old get so long to finish."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,8 @@ class ServerOptions:
 
     Attributes:
         host: address to listen on; this machine only by default.
+        http_host: address for HTTP, which has no TLS; ``""`` is ``host``, and with ``tls`` this
+            machine only.
         ports: where to listen; 0 takes a free port.
         models: what to load; by default the ensembles and whatever they need.
         config_name: profile of the configuration, ``""`` for the default (cpu) one.
@@ -30,12 +38,19 @@ class ServerOptions:
         state: URL of the user state; ``""`` leaves it to the configuration.
         stage_log: file to which the joined model appends the moments between its stages.
         log: file that the server's output is appended to; None keeps it until ``stop``.
+        told: takes each line of the output at once instead, in a thread of its own; nothing is
+            kept then but the last lines.
+        tls: certificates for gRPC; None speaks without TLS.
+        connection_seconds: a connection of gRPC is closed after about so long, requests in flight
+            aside, so that its client connects again, maybe to another server; 0 never.
+        environment: further variables for the steps.
         ready_seconds: how long loading and warm-up may take.
         stop_seconds: how long requests in flight may take when the server stops.
         flags: further flags of tritonserver.
     """
 
     host: str = "127.0.0.1"
+    http_host: str = ""
     ports: Ports = field(default_factory=Ports)
     models: tuple[str, ...] = ()
     config_name: str = ""
@@ -43,9 +58,18 @@ class ServerOptions:
     state: str = ""
     stage_log: str = ""
     log: Path | None = None
+    told: Callable[[str], None] | None = None
+    tls: ServerTls | None = None
+    connection_seconds: float = 0.0
+    environment: Mapping[str, str] = field(default_factory=dict)
     ready_seconds: float = 180.0
     stop_seconds: float = 15.0
     flags: Sequence[str] = ()
+
+    @property
+    def http_address(self) -> str:
+        """Where HTTP listens: requests and answers go over it as plain text."""
+        return self.http_host or ("127.0.0.1" if self.tls else self.host)
 
 
 def command_line(
@@ -64,7 +88,7 @@ def command_line(
         f"--model-repository={repository}",
         "--model-control-mode=explicit",
         *(f"--load-model={name}" for name in o.models or models_to_load(repository)),
-        *(f"--http-address={o.host}", f"--http-port={ports.http}"),
+        *(f"--http-address={o.http_address}", f"--http-port={ports.http}"),
         *(f"--grpc-address={o.host}", f"--grpc-port={ports.grpc}"),
         *(f"--metrics-address={o.host}", f"--metrics-port={ports.metrics}"),
         f"--http-restricted-api={restricted}",
@@ -74,6 +98,15 @@ def command_line(
     ]
     if installation.backends:
         command.append(f"--backend-directory={installation.backends}")
+    if o.tls:
+        command += o.tls.flags
+    if o.connection_seconds:
+        command += _connection_age(o.connection_seconds)
     if o.config_name:
         command.append(f"--model-config-name={o.config_name}")
     return [*command, *o.flags]
+
+
+def _connection_age(seconds: float) -> tuple[str, str]:
+    age, grace = round(seconds * 1000), _CONNECTION_GRACE_SECONDS * 1000
+    return f"--grpc-max-connection-age={age}", f"--grpc-max-connection-age-grace={grace}"

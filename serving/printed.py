@@ -11,17 +11,22 @@ from serving.ask import ask
 from serving.client import ProtocolName, Request
 from serving.repository import titles
 from serving.tables import recommendation_table
+from serving.tls import TLS
 
 
 def print_recommendation(
-    request: Request, address: str, protocol: ProtocolName, repository: Path
+    request: Request,
+    address: str,
+    protocol: ProtocolName,
+    repository: Path,
+    tls: TLS | None = None,
 ) -> None:
     """Ask one request, and print the items with their titles.
 
     Args:
-        address, protocol, repository: as in ``serving.ask``, whose errors are raised.
+        address, protocol, repository, tls: as in ``serving.ask``, whose errors are raised.
     """
-    answer, note = ask(request, address, protocol, repository)
+    answer, note = ask(request, address, protocol, repository, tls)
     console = Console()
     if note:
         console.print(note, markup=False, highlight=False, soft_wrap=True)

@@ -21,6 +21,7 @@ from serving import guard
 from serving.binary import find_installation
 from serving.options import ServerOptions, command_line
 from serving.server_log import explain
+from serving.server_output import FollowedOutput
 
 __all__ = ["ServerOptions", "TritonServer"]
 
@@ -49,6 +50,7 @@ class TritonServer:
         self._guard: subprocess.Popen[str] | None = None
         self.log = Path()
         self._log_start = 0
+        self._followed: FollowedOutput | None = None
         self.pid = 0
 
     def __enter__(self) -> Self:
@@ -61,22 +63,22 @@ class TritonServer:
     @property
     def http(self) -> str:
         """``host:port`` of the HTTP front end."""
-        return self._address(self.ports.http)
+        return self._address(self.ports.http, self.options.http_address)
 
     @property
     def grpc(self) -> str:
         """``host:port`` of the gRPC front end."""
-        return self._address(self.ports.grpc)
+        return self._address(self.ports.grpc, self.options.host)
 
     @property
     def metrics(self) -> str:
         """``host:port`` of the Prometheus metrics."""
-        return self._address(self.ports.metrics)
+        return self._address(self.ports.metrics, self.options.host)
 
-    def _address(self, port: int) -> str:
+    def _address(self, port: int, listens: str) -> str:
         # A server that listens everywhere is reached here.
         everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-        host = everywhere.get(self.options.host, self.options.host)
+        host = everywhere.get(listens, listens)
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def start(self) -> None:
@@ -123,23 +125,28 @@ class TritonServer:
             environment["MILLIRANK_STATE"] = self.options.state
         if self.options.stage_log:
             environment["MILLIRANK_STAGE_LOG"] = self.options.stage_log
+        environment |= self.options.environment
         prefix = [
             *(sys.executable, "-I", guard.__file__),
             *(str(os.getpid()), str(self.options.stop_seconds + 5)),
             *(self._shm_prefix, str(self._staging)),
         ]
-        with self.log.open("ab") as output:
-            self._log_start = output.tell()
+        with self.log.open("ab") as file:
+            self._log_start = file.tell()
             # A session of its own: Ctrl-C in the terminal is for the owner, who stops the server.
             self._guard = subprocess.Popen(
                 prefix + command,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=output,
+                stderr=subprocess.PIPE if self.options.told else file,
                 text=True,
+                errors="replace",
                 start_new_session=True,
             )
+        if self.options.told:
+            assert self._guard.stderr is not None
+            self._followed = FollowedOutput(self._guard.stderr, self.options.told)
         assert self._guard.stdout is not None
         self.pid = int(self._guard.stdout.readline() or 0)
 
@@ -157,7 +164,7 @@ class TritonServer:
 
     def errors(self) -> str:
         """The server's own error lines, or its last lines where it wrote none."""
-        return explain(self.log, self._log_start)
+        return explain(self._followed.lines() if self._followed else self.log, self._log_start)
 
     def ready(self) -> bool:
         """Whether every loaded model answers."""
@@ -197,6 +204,9 @@ class TritonServer:
                 self._clean_up_for_guard()
             assert runner.stdout is not None
             runner.stdout.close()
+        if self._followed is not None:
+            self._followed.finish()
+            self._followed = None
         if self._staging != Path():
             shutil.rmtree(self._staging, ignore_errors=True)
             self._staging = Path()

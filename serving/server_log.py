@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 # "E1124 08:30:00.123456 4711 model_lifecycle.cc:641] text", quoted or not.
 _ERROR = re.compile(r"^(?:[EF]\d{4} [\d:.]+ \d+ [\w.]+:\d+\]|guard:) (?P<text>.*)$")
-# What every server without a GPU says, whether it works or not, and tables of settings.
-_NOISE = re.compile(r"CUDA driver version is insufficient|CudaDriverHelper|NVML|DCGM|^[+|]")
+NOISE = re.compile(
+    r"CUDA driver version is insufficient|CudaDriverHelper|pinned system memory|NVML|DCGM"
+    r"|^Signal \(15\) received|^[+|]"
+)
+"""What every server without a GPU says, whether it works or not, one that is stopped, and tables
+of settings."""
 # A Python traceback behind a message, written as one line.
 _TRACE = re.compile(r"(\\n)+At:\\n.*$|(\\n)+$")
 # Both repeat what another line says about the model at fault.
@@ -18,18 +23,23 @@ _ECHO = re.compile(
 _LINES = 20
 
 
-def explain(log: Path, start: int = 0) -> str:
+def explain(log: Path | Sequence[str], start: int = 0) -> str:
     """Error lines of ``log`` without repetition, or its last lines where there are none.
 
     Args:
-        start: bytes at the beginning that another server wrote.
+        log: a file, or lines of it.
+        start: bytes at the beginning of the file that another server wrote.
     """
     try:
-        lines = log.read_bytes()[start:].decode(errors="replace").splitlines()
+        lines = _read(log, start) if isinstance(log, Path) else log
     except OSError as e:
         return f"  (the server's log cannot be read: {e})"
-    lines = [line for line in lines if line.strip() and not _NOISE.search(line)]
+    lines = [line for line in lines if line.strip() and not NOISE.search(line)]
     errors = [_TRACE.sub("", m["text"].strip().strip('"')) for m in map(_ERROR.match, lines) if m]
     causes = [text for text in errors if not _ECHO.match(text)]
     found = list(dict.fromkeys(causes or errors)) or lines[-_LINES:]
     return "\n".join(f"  {line}" for line in found[:_LINES]) or "  (the server wrote nothing)"
+
+
+def _read(log: Path, start: int) -> list[str]:
+    return log.read_bytes()[start:].decode(errors="replace").splitlines()

@@ -11,14 +11,14 @@ from typing import Protocol
 
 from ensembles.contracts import IMAGE, LIMITS
 from ensembles.errors import InvalidRequest, RequestError, ServerUnavailable, SettingsError
-from serving.messages import WireTensor
+from serving.messages import BARE, Sent, WireTensor
 
 
 class Inner(Protocol):
     """A transport that can register regions, too."""
 
     def infer(
-        self, model: str, tensors: Sequence[WireTensor], timeout: float
+        self, model: str, tensors: Sequence[WireTensor], timeout: float, sent: Sent = BARE
     ) -> tuple[dict[str, bytes], str]:
         """Raise a RequestError when there is no answer."""
 
@@ -50,7 +50,7 @@ class SharedPictures:
         self._free: list[SharedMemory] = []
 
     def infer(
-        self, model: str, tensors: Sequence[WireTensor], timeout: float
+        self, model: str, tensors: Sequence[WireTensor], timeout: float, sent: Sent = BARE
     ) -> tuple[dict[str, bytes], str]:
         """As any transport.
 
@@ -59,13 +59,13 @@ class SharedPictures:
         """
         *others, image = tensors
         if image.spec != IMAGE or len(image.content) > LIMITS.image_bytes:
-            return self._inner.infer(model, tensors, timeout)
+            return self._inner.infer(model, tensors, timeout, sent)
         region = self._free.pop() if self._free else self._new()
         assert region.buf is not None
         region.buf[: len(image.content)] = image.content
         lent = replace(image, region=region.name)
         try:
-            answer = self._inner.infer(model, [*others, lent], timeout)
+            answer = self._inner.infer(model, [*others, lent], timeout, sent)
         except RequestError as e:
             if "find shared memory region" in str(e):  # the server was started again
                 self._free.clear()

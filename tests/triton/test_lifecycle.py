@@ -24,7 +24,6 @@ from serving.ask import ask
 from serving.client import Client, Request
 from serving.foreground import serve_foreground, supervise
 from serving.manifest import write_manifest
-from serving.options import GRPC_TOKEN_HEADER, TOKEN_HEADER
 from serving.ports import Ports
 from serving.server import ServerOptions, TritonServer
 from tests.triton.tiny import Tiny
@@ -222,42 +221,6 @@ def test_start_twice_and_wait(server: TritonServer, tiny: Tiny) -> None:
     assert server.wait(0.01) is None
     with pytest.raises(ServerError, match="was not started"):
         TritonServer(tiny.repository).wait()
-
-
-CONTROL = [
-    "/v2/repository/index",
-    "/v2/trace/setting",
-    "/v2/logging",
-    "/v2/systemsharedmemory/status",
-]
-
-
-@pytest.mark.parametrize("path", CONTROL)
-def test_control_needs_the_token_over_http(server: TritonServer, path: str) -> None:
-    method = "POST" if "index" in path else "GET"
-    for headers, status in (
-        ({}, 403),
-        ({TOKEN_HEADER: "x"}, 403),
-        ({TOKEN_HEADER: server.token}, 200),
-    ):
-        with closing(http.client.HTTPConnection(server.http, timeout=10)) as connection:
-            connection.request(method, path, headers=headers)
-            assert connection.getresponse().status == status, headers
-
-
-def test_control_needs_the_token_over_grpc(server: TritonServer) -> None:
-    import tritonclient.grpc as triton
-
-    with triton.InferenceServerClient(server.grpc) as client:
-        for call in (
-            client.get_model_repository_index,
-            client.get_trace_settings,
-            client.get_log_settings,
-            client.get_system_shared_memory_status,
-        ):
-            with pytest.raises(triton.InferenceServerException, match="restricted"):
-                call()
-            call(headers={GRPC_TOKEN_HEADER: server.token})
 
 
 def test_listens_here_only(server: TritonServer) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from .chain_step import BatchLog, Stages, StageTimes, merged
+from .chain_step import BatchLog, Stages, StageTimes, Told, merged
 from .features_step import COUNTED, FeatureService, isolated
 from .policy_step import answer, load_item_ids
 from .ranker_step import Scorer
@@ -52,13 +52,17 @@ class TritonPythonModel:
         self.times = StageTimes(self.report)
         log = BatchLog(os.environ.get("MILLIRANK_STAGE_LOG", ""))
         self.stages = Stages(stages, self.times, log)
+        self.told = Told.from_environment(args["model_name"], args["model_version"])
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        return [respond(answer) for answer in self.stages.answer(requests)]
+        answers = self.stages.answer(requests)
+        self.told.batch(requests, answers, self.stages.passed)
+        return [respond(answer) for answer in answers]
 
     def features(self, requests: list[Any]) -> list[Any]:
         tensors = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
         answers = isolated(self.service.answer, tensors)
+        self.told.found(answers)
         for counter, count in zip(self.counters, self.service.count(answers), strict=True):
             if count:  # each increment is a message to the server
                 counter.increment(count)
@@ -77,6 +81,7 @@ class TritonPythonModel:
             counter.increment(amount)
 
     def finalize(self) -> None:
+        self.told.close()
         self.times.close()
         self.service.state.close()
 

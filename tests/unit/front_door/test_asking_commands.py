@@ -26,7 +26,7 @@ def asked(tmp_path, monkeypatch, capsys):
     shutil.copy("photo.jpg", "repository/recommend_visual/3")
     asked = []
 
-    def answers(requests, address, protocol):
+    def answers(requests, address, protocol, tls=None):
         asked.extend((r, address, protocol) for r in requests)
         return [Recommendation(("7",), (0.5,), 3, 0.001) for _ in requests]
 

@@ -6,7 +6,7 @@ from multiprocessing.shared_memory import SharedMemory
 import pytest
 
 from ensembles.errors import DeadlineExceeded, RequestError, ServerUnavailable, SettingsError
-from serving.messages import Request, WireTensor, encode
+from serving.messages import BARE, Request, Sent, WireTensor, encode
 from serving.shared_memory import SharedPictures
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
@@ -24,7 +24,7 @@ class Server:
         self.closed = False
 
     def infer(
-        self, model: str, tensors: Sequence[WireTensor], timeout: float
+        self, model: str, tensors: Sequence[WireTensor], timeout: float, sent: Sent = BARE
     ) -> tuple[dict[str, bytes], str]:
         image = tensors[-1]
         self.asked.append(image.region)

@@ -1,9 +1,23 @@
 """Steps of a chain in one model: one after the other, each with its time.
 
-The standard library only; the steps' own packages and tables lie beside it in a release.
+The standard library only, and OpenTelemetry where a collector is named; the steps' own packages
+and tables lie beside it in a release.
 """
 
-from .stages import Stage, Stages, merged
+from .request_log import RequestLog
+from .spans import StageSpans
+from .stages import Passed, Stage, Stages, merged
 from .times import BatchLog, StageTimes
+from .told import Told
 
-__all__ = ["BatchLog", "Stage", "StageTimes", "Stages", "merged"]
+__all__ = [
+    "BatchLog",
+    "Passed",
+    "RequestLog",
+    "Stage",
+    "StageSpans",
+    "StageTimes",
+    "Stages",
+    "Told",
+    "merged",
+]
