@@ -125,6 +125,8 @@ class Serving(Section):
     max_batch: int = Field(MAX_BATCH, ge=1, le=MAX_BATCH)
     fuse_steps: bool = True
     """On the processor, run features, ranker and policy as one model: two hops less."""
+    picture_cache_mb: int = Field(0, ge=0)
+    """Memory of the server for vectors of pictures: one that comes again skips the encoder."""
     hold_out_test: bool = True
     """Leave each user's test event out of the seeded user state, so that quality can be
     measured on the served answers. Set it to false for production."""

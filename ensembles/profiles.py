@@ -37,6 +37,7 @@ class Knobs:
         image_size: rows and columns of a picture, that an engine is warmed up with.
         visual_weight: what a request's picture counts against the user's history, 0 to 1.
         visual_candidates: items that look like it and join the candidates.
+        picture_cache_mb: memory of the server for vectors of pictures that come again; 0 for none.
         fuse_steps: the profile's adjacent Python steps run as one model.
     """
 
@@ -53,6 +54,7 @@ class Knobs:
     image_size: int = 224
     visual_weight: float = 0.5
     visual_candidates: int = 100
+    picture_cache_mb: int = 0
     fuse_steps: bool = True
 
     def __post_init__(self) -> None:

@@ -39,6 +39,8 @@ _WARM_UP_TEXT = struct.pack("<I", 7).decode() + "warm-up"
 _BY_SIZE = (RANKER.name, IMAGE_ENCODER.name, FUSED)
 _WARM_UP_ALONE = (PREPROCESS.name, IMAGE_ENCODER.name)
 """On the processor these steps warm themselves up: what fits them is a release's own."""
+PICTURE_CACHE = "picture_cache_mb"
+"""Parameter of the image encoder; the size itself is the server's, which reads it there."""
 _HEADER = "# Rendered by ensembles/render.py (make render); do not edit by hand.\n"
 
 
@@ -141,6 +143,10 @@ def _step(step: Step, profile: Profile, knobs: Knobs) -> pb.ModelConfig:
     config.dynamic_batching.max_queue_delay_microseconds = knobs.max_queue_delay_us
     for key, value in _parameters(step, backend, knobs).items():
         config.parameters[key].string_value = value
+    if step.name == IMAGE_ENCODER.name and knobs.picture_cache_mb:
+        # By the pixels, so that the encoder is left out for a picture that comes again.
+        config.response_cache.enable = True
+        config.parameters[PICTURE_CACHE].string_value = str(knobs.picture_cache_mb)
     if step.name not in _WARM_UP_ALONE or engine:
         _warm_up(config, step, inputs, knobs)
     return config

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import urllib.request
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -14,9 +15,7 @@ from ensembles.profiles import CPU
 from ensembles.recommend import RECOMMEND
 
 _PHASES = ("success", "queue", "compute_input", "compute_infer", "compute_output")
-_STAGE = re.compile(
-    r'^millirank_stage_(nanoseconds|requests)_total{.*?stage="(\w+)".*?} (\S+)$', re.MULTILINE
-)
+_STAGE = re.compile(r'^millirank_step_seconds_(sum|count){.*?step="(\w+)".*?} (\S+)$', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,10 @@ class Totals:
 
 
 Snapshot = dict[str, Totals]
-"""Totals by model; versions of a model are added up.
+"""Totals by model; versions of a model, and releases of a stage, are added up.
 
 The stages of the joined model are there too, as ``FUSED/STAGE``: only their count and their
-``compute_infer`` are known, and they are reported together, every tenth of a second or so.
+``compute_infer`` are known, and they are reported together, every quarter of a second or so.
 """
 
 
@@ -95,12 +94,12 @@ def read_snapshot(host: str, http_port: int, metrics_port: int = 0) -> Snapshot:
 
 
 def _read_stages(url: str) -> Snapshot:
-    amounts = {"requests": dict.fromkeys(CPU.fused, 0), "nanoseconds": dict.fromkeys(CPU.fused, 0)}
+    amounts: Counter[tuple[str, str]] = Counter()
     for name, stage, amount in _STAGE.findall(_get(url).decode()):
-        amounts[name][stage] = round(float(amount))
+        amounts[name, stage] += round(float(amount) * (1e9 if name == "sum" else 1))
     return {
-        f"{FUSED}/{stage}": Totals(count, 0, 0, 0, amounts["nanoseconds"][stage], 0)
-        for stage, count in amounts["requests"].items()
+        f"{FUSED}/{s}": Totals(amounts["count", s], 0, 0, 0, amounts["sum", s], 0)
+        for s in CPU.fused
     }
 
 

@@ -27,11 +27,13 @@ class Installation:
     Attributes:
         executable: the server.
         backends: its backend folder; None where the server's own default is right.
+        caches: its folder of response caches, likewise.
         libraries: folders that its shared libraries are found in, first come first.
     """
 
     executable: Path
     backends: Path | None = None
+    caches: Path | None = None
     libraries: tuple[Path, ...] = ()
 
     def environment(self) -> dict[str, str]:
@@ -70,6 +72,7 @@ def find_installation(staging: Path) -> Installation:
     return Installation(
         package / "tritonserver/bin/tritonserver",
         _stage_backends(package / "tritonserver", staging / "backends"),
+        package / "tritonserver/caches",
         (package.parent / "nvidia_pytriton.libs", find_libpython().parent),
     )
 

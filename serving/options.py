@@ -8,7 +8,7 @@ from pathlib import Path
 
 from serving.binary import Installation
 from serving.ports import Ports
-from serving.repository import models_to_load
+from serving.repository import models_to_load, picture_cache_mb
 from serving.tls import ServerTls
 
 TOKEN_HEADER = "millirank-token"  # noqa: S105
@@ -91,11 +91,17 @@ def command_line(
         *(f"--http-address={o.http_address}", f"--http-port={ports.http}"),
         *(f"--grpc-address={o.host}", f"--grpc-port={ports.grpc}"),
         *(f"--metrics-address={o.host}", f"--metrics-port={ports.metrics}"),
+        # p50, p95 and p99 of the last minute, on the server's clock.
+        "--metrics-config=summary_latencies=true",
         f"--http-restricted-api={restricted}",
         f"--grpc-restricted-protocol={restricted}",
         f"--exit-timeout-secs={max(1, round(o.stop_seconds))}",
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
     ]
+    if megabytes := picture_cache_mb(repository):
+        command.append(f"--cache-config=local,size={megabytes * 2**20}")
+        if installation.caches:
+            command.append(f"--cache-directory={installation.caches}")
     if installation.backends:
         command.append(f"--backend-directory={installation.backends}")
     if o.tls:

@@ -7,9 +7,11 @@ import re
 from pathlib import Path
 
 from ensembles.errors import ReleaseError
-from ensembles.recommend import ENCODE_IMAGE, RECOMMEND, RECOMMEND_VISUAL
+from ensembles.recommend import ENCODE_IMAGE, IMAGE_ENCODER, RECOMMEND, RECOMMEND_VISUAL
+from ensembles.render import PICTURE_CACHE
 
 _SERVED = re.compile(r"^\s*versions:\s*(\d+)\s*$", re.MULTILINE)
+_CACHE = re.compile(rf'key: "{PICTURE_CACHE}"\s+value {{\s+string_value: "(\d+)"')
 _PINNED = re.compile(r"^\s*model_version:\s*(\d+)\s*$", re.MULTILINE)
 
 
@@ -55,6 +57,13 @@ def models_to_load(repository: Path) -> tuple[str, ...]:
     ensembles = (p.name for p in (ENCODE_IMAGE, RECOMMEND_VISUAL, RECOMMEND))
     there = tuple(n for n in ensembles if (repository / n / "config.pbtxt").is_file())
     return there or ("*",)
+
+
+def picture_cache_mb(repository: Path) -> int:
+    """Memory that a release wants for the vectors of pictures that come again; 0 for none."""
+    path = repository / IMAGE_ENCODER.name / "config.pbtxt"
+    wanted = _CACHE.search(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return int(wanted[1]) if wanted else 0
 
 
 def titles(repository: Path, release: int) -> dict[str, str]:

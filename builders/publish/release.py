@@ -63,6 +63,7 @@ def knobs_of(settings: Settings) -> Knobs:
         image_size=settings.visual.size,
         visual_weight=settings.visual.weight,
         visual_candidates=settings.visual.candidates,
+        picture_cache_mb=s.picture_cache_mb,
     )
 
 

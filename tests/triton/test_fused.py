@@ -99,12 +99,12 @@ def test_only_the_joined_model_is_loaded(running: TritonServer) -> None:
 
 def test_times_of_the_stages_add_up_to_the_model(running: TritonServer) -> None:
     ports = running.ports
-    time.sleep(0.3)  # stages are reported a tenth of a second later
+    time.sleep(0.5)  # stages are reported a quarter of a second later
     with Client(running.grpc) as client:
         before = read_snapshot("127.0.0.1", ports.http, ports.metrics)
         for _ in range(50):
             client.recommend(Request("user-2"))
-        time.sleep(0.3)
+        time.sleep(0.5)
         after = read_snapshot("127.0.0.1", ports.http, ports.metrics)
     steps = chain_times(before, after, read_chain("127.0.0.1", ports.http)).steps
     assert [step.name for step in steps] == list(CPU.fused)

@@ -236,11 +236,20 @@ def test_counters_are_in_the_metrics(server: TritonServer) -> None:
             lines = connection.getresponse().read().decode().splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith(f"{name}"))
 
-    names = ["millirank_cold_starts_total", "millirank_unknown_items_total"]
-    before = [count(name) for name in names]
+    # One request of one row, whose latency each of the three steps reports for itself.
+    added = {
+        "millirank_rows_total": 1,
+        "millirank_cold_starts_total": 1,
+        "millirank_unknown_items_total": 2,
+        "millirank_step_seconds_count": 3,
+        'millirank_step_seconds_bucket{le="+Inf"': 3,
+    }
+    before = [count(name) for name in added]
     with Client(server.grpc) as client:
         client.recommend(Request("nobody", recent=["no", "such"]))
-    assert [count(name) for name in names] == [before[0] + 1, before[1] + 2]
+    expected = [had + more for had, more in zip(before, added.values(), strict=True)]
+    # Counters are sent to the server a quarter of a second later.
+    wait_for(lambda: [count(name) for name in added] == expected)
 
 
 def test_ask_of_a_running_server(server: TritonServer, tmp_path: Path) -> None:

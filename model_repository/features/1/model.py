@@ -2,12 +2,13 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from .features_step import COUNTED, FeatureService, isolated
+from .features_step import COUNTED, FeatureService, Measures, isolated
 
 
 class TritonPythonModel:
@@ -21,22 +22,16 @@ class TritonPythonModel:
         self.service = FeatureService.open(version, parameters, url)
         if not self.service.state.there:
             pb_utils.Logger.log_warn(f"there is no user state at {url}: every user is a cold start")
-        # A metric is void once its family is gone.
-        self.families = [
-            pb_utils.MetricFamily(f"millirank_{name}_total", text, pb_utils.MetricFamily.COUNTER)
-            for name, text in COUNTED.items()
-        ]
-        self.counters = [family.Metric(labels={}) for family in self.families]
+        self.measures = Measures(pb_utils, args, COUNTED, ["features"])
 
     def execute(self, requests: list[Any]) -> list[Any]:
         tensors = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
-        answers = isolated(self.service.answer, tensors)
-        for counter, count in zip(self.counters, self.service.count(answers), strict=True):
-            if count:  # each increment is a message to the server
-                counter.increment(count)
+        answers = self.measures.timed("features", partial(isolated, self.service.answer), tensors)
+        self.measures.count(self.service.count(answers), len(answers))
         return [respond(answer) for answer in answers]
 
     def finalize(self) -> None:
+        self.measures.close()
         self.service.state.close()
 
 

@@ -12,15 +12,10 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from .chain_step import BatchLog, Stages, StageTimes, Told, merged
-from .features_step import COUNTED, FeatureService, isolated
+from .chain_step import BatchLog, Stages, Told, merged
+from .features_step import COUNTED, FeatureService, Measures, isolated
 from .policy_step import answer, load_item_ids
 from .ranker_step import Scorer
-
-MEASURED = {
-    "stage_nanoseconds": "Time that requests spent in each stage of the model",
-    "stage_requests": "Requests that went through each stage of the model",
-}
 
 
 class TritonPythonModel:
@@ -36,22 +31,10 @@ class TritonPythonModel:
             pb_utils.Logger.log_warn(f"there is no user state at {url}: every user is a cold start")
         self.scorer = Scorer(version / "model.onnx", int(parameters["threads"]))
         self.decide = partial(answer, item_ids=load_item_ids(version / "tables" / "item_ids.json"))
-        # A metric is void once its family is gone.
-        self.families = {
-            name: pb_utils.MetricFamily(
-                f"millirank_{name}_total", text, pb_utils.MetricFamily.COUNTER
-            )
-            for name, text in {**COUNTED, **MEASURED}.items()
-        }
-        self.counters = [self.families[name].Metric(labels={}) for name in COUNTED]
         stages = {"features": self.features, "ranker": self.rank, "policy": self.choose}
-        self.measured = {
-            stage: [self.families[name].Metric(labels={"stage": stage}) for name in MEASURED]
-            for stage in stages
-        }
-        self.times = StageTimes(self.report)
+        self.measures = Measures(pb_utils, args, COUNTED, list(stages))
         log = BatchLog(os.environ.get("MILLIRANK_STAGE_LOG", ""))
-        self.stages = Stages(stages, self.times, log)
+        self.stages = Stages(stages, self.measures.spent, log)
         self.told = Told.from_environment(args["model_name"], args["model_version"])
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -63,9 +46,7 @@ class TritonPythonModel:
         tensors = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
         answers = isolated(self.service.answer, tensors)
         self.told.found(answers)
-        for counter, count in zip(self.counters, self.service.count(answers), strict=True):
-            if count:  # each increment is a message to the server
-                counter.increment(count)
+        self.measures.count(self.service.count(answers), len(answers))
         return [a if isinstance(a, Exception) else a.tensors for a in answers]
 
     def rank(self, tensors: list[Any]) -> list[Any]:
@@ -76,13 +57,9 @@ class TritonPythonModel:
         chosen: list[Any] = isolated(self.decide, tensors)
         return chosen
 
-    def report(self, stage: str, *amounts: int) -> None:
-        for counter, amount in zip(self.measured[stage], amounts, strict=True):
-            counter.increment(amount)
-
     def finalize(self) -> None:
         self.told.close()
-        self.times.close()
+        self.measures.close()
         self.service.state.close()
 
 

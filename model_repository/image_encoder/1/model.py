@@ -1,12 +1,13 @@
 """Triton's entry to the image encoder on the processor; all is in ``image_encoder_step``."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from .image_encoder_step import Encoder, isolated
+from .image_encoder_step import Encoder, Measures, isolated
 
 
 class TritonPythonModel:
@@ -15,12 +16,18 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
         threads = int(config["parameters"]["threads"]["string_value"])
-        self.encoder = Encoder(Path(args["model_repository"], args["model_version"]), threads)
+        version = Path(args["model_repository"], args["model_version"])
+        self.encode = partial(isolated, Encoder(version, threads).encode)
+        self.measures = Measures(pb_utils, args, {}, ["image_encoder"])
 
     def execute(self, requests: list[Any]) -> list[Any]:
         tensors = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
         pixels = [named["pixels"] for named in tensors]
-        return [respond(vector) for vector in isolated(self.encoder.encode, pixels)]
+        vectors = self.measures.timed("image_encoder", self.encode, pixels)
+        return [respond(vector) for vector in vectors]
+
+    def finalize(self) -> None:
+        self.measures.close()
 
 
 def respond(vector: Any) -> Any:

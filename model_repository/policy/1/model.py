@@ -6,7 +6,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from .policy_step import answer, isolated, load_item_ids
+from .policy_step import Measures, answer, isolated, load_item_ids
 
 
 class TritonPythonModel:
@@ -14,11 +14,17 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         version = Path(args["model_repository"], args["model_version"])
-        self.answer = partial(answer, item_ids=load_item_ids(version / "tables" / "item_ids.json"))
+        choose = partial(answer, item_ids=load_item_ids(version / "tables" / "item_ids.json"))
+        self.answer = partial(isolated, choose)
+        self.measures = Measures(pb_utils, args, {}, ["policy"])
 
     def execute(self, requests: list[Any]) -> list[Any]:
         tensors = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
-        return [respond(answer) for answer in isolated(self.answer, tensors)]
+        answers = self.measures.timed("policy", self.answer, tensors)
+        return [respond(answer) for answer in answers]
+
+    def finalize(self) -> None:
+        self.measures.close()
 
 
 def respond(answer: Any) -> Any:

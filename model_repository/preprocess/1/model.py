@@ -1,12 +1,13 @@
 """Triton's entry to the preprocess step; everything is in ``preprocess_step``."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from .preprocess_step import COUNTED, PreprocessService, isolated
+from .preprocess_step import COUNTED, Measures, PreprocessService, isolated
 
 
 class TritonPythonModel:
@@ -19,22 +20,16 @@ class TritonPythonModel:
         on_gpu = args["model_instance_kind"] == "GPU"
         device = int(args["model_instance_device_id"]) if on_gpu else None
         self.service = PreprocessService.open(version, parameters, device)
-        # A metric is void once its family is gone.
-        self.families = [
-            pb_utils.MetricFamily(f"millirank_{name}_total", text, pb_utils.MetricFamily.COUNTER)
-            for name, text in COUNTED.items()
-        ]
-        self.counters = [family.Metric(labels={}) for family in self.families]
+        self.measures = Measures(pb_utils, args, COUNTED, ["preprocess"])
 
     def execute(self, requests: list[Any]) -> list[Any]:
         tensors = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
-        answers = isolated(self.service.answer, tensors)
-        for counter, count in zip(self.counters, self.service.count(answers), strict=True):
-            if count:  # each increment is a message to the server
-                counter.increment(count)
+        answers = self.measures.timed("preprocess", partial(isolated, self.service.answer), tensors)
+        self.measures.count(self.service.count(answers), len(answers))
         return [respond(answer) for answer in answers]
 
     def finalize(self) -> None:
+        self.measures.close()
         self.service.preprocessor.close()
 
 

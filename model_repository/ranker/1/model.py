@@ -1,12 +1,13 @@
 """Triton's entry to the ranker on the processor; everything is in ``ranker_step``."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from .ranker_step import Scorer, isolated
+from .ranker_step import Measures, Scorer, isolated
 
 
 class TritonPythonModel:
@@ -16,11 +17,16 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         threads = int(config["parameters"]["threads"]["string_value"])
         version = Path(args["model_repository"], args["model_version"])
-        self.scorer = Scorer(version / "model.onnx", threads)
+        self.score = partial(isolated, Scorer(version / "model.onnx", threads).score)
+        self.measures = Measures(pb_utils, args, {}, ["ranker"])
 
     def execute(self, requests: list[Any]) -> list[Any]:
         tensors = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
-        return [respond(logit) for logit in isolated(self.scorer.score, tensors)]
+        logits = self.measures.timed("ranker", self.score, tensors)
+        return [respond(logit) for logit in logits]
+
+    def finalize(self) -> None:
+        self.measures.close()
 
 
 def respond(logit: Any) -> Any:

@@ -34,22 +34,41 @@ class InferenceResponse:
         return {t.name(): t.as_numpy() for t in self.output_tensors}
 
 
+class Metric:
+    """A counter; as in the server, metrics of one name with the same labels are one."""
+
+    amounts: ClassVar[dict[tuple[str, frozenset[tuple[str, str]]], list[float]]] = {}
+
+    def __init__(self, name: str, labels: dict[str, str]) -> None:
+        self._amounts = self.amounts.setdefault((name, frozenset(labels.items())), [])
+
+    def increment(self, amount: float) -> None:
+        self._amounts.append(amount)
+
+
 class MetricFamily:
     COUNTER = "counter"
-    made: ClassVar[dict[str, SimpleNamespace]] = {}
 
     def __init__(self, name: str, description: str, kind: str) -> None:
         self.name = name
 
-    def Metric(self, labels: dict[str, str]) -> Any:
-        metric = SimpleNamespace(value=0)
-        metric.increment = lambda count: setattr(metric, "value", metric.value + count)
-        self.made[self.name] = metric
-        return metric
+    def Metric(self, labels: dict[str, str]) -> Metric:
+        return Metric(self.name, labels)
+
+
+def counted(name: str, **labels: str) -> float:
+    """What a counter stands at since ``make``."""
+    return sum(Metric.amounts[name, frozenset(labels.items())])
+
+
+def messages(name: str) -> int:
+    """How often the counters of a name were incremented since ``make``."""
+    return sum(len(amounts) for (n, _), amounts in Metric.amounts.items() if n == name)
 
 
 def make(warnings: list[str]) -> ModuleType:
     """The module; what models warn of goes into ``warnings``."""
+    Metric.amounts.clear()
     module = ModuleType("triton_python_backend_utils")
     logger = SimpleNamespace(log_warn=warnings.append)
     vars(module).update(

@@ -24,30 +24,15 @@ def test_what_fails_in_a_stage_goes_no_further_and_is_counted_there() -> None:
         requests[stage] += count
         spent[stage] += nanoseconds
 
-    times = chain.StageTimes(report)
     stages = chain.Stages(
-        {"first": halve, "second": halve, "third": halve}, times, chain.BatchLog("")
+        {"first": halve, "second": halve, "third": halve}, report, chain.BatchLog("")
     )
     one, two, three, eight = stages.answer([1, 2, 12, 8])
     assert [str(e) for e in (one, two, three)] == ["1 is odd", "1 is odd", "3 is odd"]
     assert eight == 1
     assert [str(e) for e in stages.answer([3, 5])] == ["3 is odd", "5 is odd"]
-    times.close()
     assert requests == {"first": 6, "second": 3, "third": 2}
     assert min(spent.values()) > 0
-
-
-def test_times_are_reported_by_themselves() -> None:
-    told: list[tuple[str, int, int]] = []
-    times = chain.StageTimes(lambda *amounts: told.append(amounts))
-    times.add("a", 10, 3)
-    times.add("a", 1, 2)
-    deadline = time.monotonic() + 5
-    while not told and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert told == [("a", 32, 5)]
-    times.close()
-    assert told == [("a", 32, 5)]
 
 
 def test_an_exception_takes_the_place_of_the_tensors() -> None:
@@ -58,8 +43,7 @@ def test_an_exception_takes_the_place_of_the_tensors() -> None:
 def test_moments_between_stages_are_written_where_a_load_test_asks_for_them(tmp_path: Path) -> None:
     file = tmp_path / "stages"
     stages = {"first": halve, "second": halve}
-    times = chain.StageTimes(lambda *_: None)
-    logged = chain.Stages(stages, times, chain.BatchLog(str(file)))
+    logged = chain.Stages(stages, lambda *_: None, chain.BatchLog(str(file)))
     start = time.perf_counter_ns()
     for batch in ([4, 8], [1], [8]):
         logged.answer(batch)
@@ -67,4 +51,3 @@ def test_moments_between_stages_are_written_where_a_load_test_asks_for_them(tmp_
     assert [len(row) for row in rows] == [3, 2, 3]  # the second batch failed in its first stage
     moments = [start, *(moment for row in rows for moment in row), time.perf_counter_ns()]
     assert moments == sorted(moments)
-    times.close()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.triton.tiny import HISTORY, SOURCE, Tiny, make_release
+from tests.triton.tiny import HISTORY, Tiny, make_release
 from tests.unit.model_repository import fake_pb_utils
 
 
@@ -78,14 +78,12 @@ def test_features_answers_and_refuses(
     assert (bad.error.code, bad.output_tensors) == ("INVALID_ARG", [])
     assert "empty string" in bad.error.message
     assert not cold.arrays()["history"].any()
-    counted = {name: metric.value for name, metric in fake_pb_utils.MetricFamily.made.items()}
-    assert counted == {
-        "millirank_cold_starts_total": 1,
-        "millirank_unknown_items_total": 0,
-        "millirank_invalid_requests_total": 1,
-    }
     assert warnings == []
     model.finalize()
+    counts = {"rows": 2, "candidates": 40, "cold_starts": 1, "invalid_requests": 1}
+    for name, count in counts.items():
+        assert fake_pb_utils.counted(f"millirank_{name}_total", release="1") == count
+    assert fake_pb_utils.messages("millirank_unknown_items_total") == 0
 
 
 def test_features_without_state_says_so(
@@ -143,17 +141,3 @@ def test_model_is_short_and_imports_nothing_of_ours(tiny: Tiny, step: str) -> No
         for name in ("ensembles", "builders", "serving", "loadtest", "torch"):
             assert f"import {name}" not in file.read_text()
             assert f"from {name}" not in file.read_text()
-
-
-def test_isolation_is_the_same_in_every_step(tiny: Tiny) -> None:
-    texts = {
-        (tiny.repository / f"{s}/1/{s}_step/isolate.py").read_text()
-        for s in ("features", "ranker", "policy")
-    }
-    assert len(texts) == 1
-
-
-def test_the_copies_of_isolate_are_one_text() -> None:
-    # A version folder is complete in itself, so each step carries its own.
-    copies = {p.read_text() for p in SOURCE.glob("*/1/*_step/isolate.py")}
-    assert len(copies) == 1

@@ -23,7 +23,6 @@ from tests.unit.model_repository.preprocess_step import LIMITS, MEAN, SIZE, STD,
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Imported as the backend does, as a module of a package, and initialised."""
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", fake_pb_utils.make([]))
-    monkeypatch.setattr(fake_pb_utils.MetricFamily, "made", {})
     version = tmp_path / "preprocess" / "1"
     shutil.copytree(SOURCE / "preprocess" / "1", version)
     STEP.write_pipelines(version / "pipeline", SIZE, MEAN, STD)
@@ -64,7 +63,8 @@ def test_it_answers_and_refuses(model: Any, tmp_path: Path) -> None:
     for answer, said in ((bad, "image: expected a whole JPEG"), (empty, "image: expected one")):
         assert (answer.error.code, answer.output_tensors) == ("INVALID_ARG", [])
         assert answer.error.message.startswith(said)
-    assert fake_pb_utils.MetricFamily.made["millirank_bad_images_total"].value == 2
+    model.measures.close()
+    assert fake_pb_utils.counted("millirank_bad_images_total", release="1") == 2
 
 
 def test_a_gpu_is_asked_for_by_number(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,10 +77,12 @@ def test_a_gpu_is_asked_for_by_number(model: Any, monkeypatch: pytest.MonkeyPatc
             asked.append(given[2])
 
     monkeypatch.setattr(module, "PreprocessService", Service)
-    arguments = {"model_config": '{"parameters": {}}', "model_repository": "", "model_version": ""}
+    arguments = {"model_config": '{"parameters": {}}', "model_repository": "", "model_version": "1"}
     for kind in ("GPU", "CPU"):
         instance = {"model_instance_kind": kind, "model_instance_device_id": "1"}
-        module.TritonPythonModel().initialize(arguments | instance)
+        made = module.TritonPythonModel()
+        made.initialize(arguments | instance)
+        made.measures.close()
     assert asked == [1, None]
 
 

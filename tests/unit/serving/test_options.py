@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from ensembles.profiles import Knobs
+from ensembles.recommend import chains
+from ensembles.render import write_configs
 from serving.binary import Installation
 from serving.options import ServerOptions, command_line
 from serving.ports import Ports
 from serving.server import TritonServer
 
-WHEEL = Installation(Path("/w/tritonserver"), backends=Path("/s/backends"))
+WHEEL = Installation(
+    Path("/w/tritonserver"), backends=Path("/s/backends"), caches=Path("/s/caches")
+)
 
 
 def test_everything_is_named() -> None:
@@ -29,6 +36,19 @@ def test_everything_is_named() -> None:
 def test_native_server_keeps_its_own_backends() -> None:
     line = command_line(Path("/r"), ServerOptions(), Installation(Path("t")), "p")
     assert not [word for word in line if "backend-directory" in word or "config-name" in word]
+
+
+@pytest.mark.parametrize(("megabytes", "sizes"), [(0, []), (3, ["local,size=3145728"])])
+def test_a_release_that_keeps_vectors_of_pictures_gets_its_memory(
+    tmp_path: Path, megabytes: int, sizes: list[str]
+) -> None:
+    pipelines = chains(lookup=False, visual=True)
+    write_configs(tmp_path, pipelines, 1, Knobs(picture_cache_mb=megabytes))
+    line = command_line(tmp_path, ServerOptions(), WHEEL, "p")
+    assert [w.removeprefix("--cache-config=") for w in line if "cache-config" in w] == sizes
+    assert ("--cache-directory=/s/caches" in line) == bool(sizes)
+    cached = [p.parent.name for p in tmp_path.glob("*/config.pbtxt") if "cache" in p.read_text()]
+    assert cached == (["image_encoder"] if sizes else [])
 
 
 def test_tokens_differ_and_can_be_given(tmp_path: Path) -> None:

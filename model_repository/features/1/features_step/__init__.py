@@ -6,6 +6,7 @@ a version folder is complete in itself. Builders load this same package.
 
 from .isolate import isolated
 from .item_ids import item_keys
+from .measures import Measures
 from .request import BadRequest, Limits
 from .service import COUNTED, Answer, FeatureService
 from .state import UserState, resolve_state, seed
@@ -21,6 +22,7 @@ __all__ = [
     "FeatureService",
     "FeatureStep",
     "Limits",
+    "Measures",
     "Tables",
     "UserState",
     "VisualTable",

@@ -22,6 +22,8 @@ REAL, SEEN = 1, 2
 
 
 COUNTED = {
+    "rows": "Rows answered, each for one user",
+    "candidates": "Candidates ranked, in all rows",
     "cold_starts": "Rows answered for users without known events",
     "unknown_items": "Item ids in requests that this release does not know",
     "invalid_requests": "Requests answered with an error of their own",
@@ -65,6 +67,8 @@ class FeatureService:
         """What a batch adds to each of ``COUNTED``."""
         good = [a for a in answers if isinstance(a, Answer)]
         return (
+            sum(len(a.tensors["candidate"]) for a in good),
+            sum(int(np.count_nonzero(a.tensors["candidate"])) for a in good),
             sum(a.cold_starts for a in good),
             sum(a.unknown_items for a in good),
             len(answers) - len(good),

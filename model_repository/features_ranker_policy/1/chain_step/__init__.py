@@ -4,10 +4,10 @@ The standard library only, and OpenTelemetry where a collector is named; the ste
 and tables lie beside it in a release.
 """
 
+from .batch_log import BatchLog
 from .request_log import RequestLog
 from .spans import StageSpans
 from .stages import Passed, Stage, Stages, merged
-from .times import BatchLog, StageTimes
 from .told import Told
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "RequestLog",
     "Stage",
     "StageSpans",
-    "StageTimes",
     "Stages",
     "Told",
     "merged",

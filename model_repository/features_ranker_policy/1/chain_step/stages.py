@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .times import BatchLog, StageTimes
+from .batch_log import BatchLog
 
 Stage = Callable[[Sequence[Any]], Sequence[Any]]
 """One result or exception for each request, or for each result of the stage before."""
+Spent = Callable[[str, int, int], None]
+"""Takes a stage, nanoseconds, and the requests that spent them in it."""
 
 
 class Passed(NamedTuple):
@@ -31,9 +33,9 @@ class Stages:
         passed: what the last batch went through.
     """
 
-    def __init__(self, stages: Mapping[str, Stage], times: StageTimes, log: BatchLog) -> None:
+    def __init__(self, stages: Mapping[str, Stage], spent: Spent, log: BatchLog) -> None:
         self._stages = stages
-        self._times = times
+        self._spent = spent
         self._log = log
         self.passed: list[Passed] = []
 
@@ -50,7 +52,7 @@ class Stages:
                 results[place] = result
             moments.append(time.perf_counter_ns())
             self.passed.append(Passed(name, moments[-2], moments[-1], alive))
-            self._times.add(name, moments[-1] - moments[-2], len(alive))
+            self._spent(name, moments[-1] - moments[-2], len(alive))
             alive = [p for p in alive if not isinstance(results[p], Exception)]
         self._log.add(moments)
         return results

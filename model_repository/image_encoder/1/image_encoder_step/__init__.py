@@ -6,5 +6,6 @@ complete in itself.
 
 from .encoder import Encoder
 from .isolate import isolated
+from .measures import Measures
 
-__all__ = ["Encoder", "isolated"]
+__all__ = ["Encoder", "Measures", "isolated"]

@@ -6,7 +6,8 @@ complete in itself. Builders load this same package.
 
 from .ids import load_item_ids
 from .isolate import isolated
+from .measures import Measures
 from .policy import LOWEST, REAL, Chosen, choose
 from .service import answer
 
-__all__ = ["LOWEST", "REAL", "Chosen", "answer", "choose", "isolated", "load_item_ids"]
+__all__ = ["LOWEST", "REAL", "Chosen", "Measures", "answer", "choose", "isolated", "load_item_ids"]

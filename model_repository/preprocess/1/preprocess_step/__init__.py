@@ -9,6 +9,7 @@ from .dali import write_pipelines
 from .header import BadImage, read_header
 from .isolate import isolated
 from .limits import Limits
+from .measures import Measures
 from .preprocessor import Preprocessor
 from .service import COUNTED, PreprocessService
 
@@ -16,6 +17,7 @@ __all__ = [
     "COUNTED",
     "BadImage",
     "Limits",
+    "Measures",
     "PreprocessService",
     "Preprocessor",
     "isolated",

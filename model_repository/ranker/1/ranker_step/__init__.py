@@ -5,6 +5,7 @@ complete in itself.
 """
 
 from .isolate import isolated
+from .measures import Measures
 from .scorer import Scorer
 
-__all__ = ["Scorer", "isolated"]
+__all__ = ["Measures", "Scorer", "isolated"]
