@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test check serve render test-damaged bench-beauty bench-compress bench-catalogue \
         bench-posters bench-fashion bench-preprocess bench-growth bench-peers \
-        bench-generator bench-shared loadtest soak clean
+        bench-generator bench-shared bench-state test-failover loadtest soak clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -91,6 +91,13 @@ bench-generator: $(INSTALLED) ## How many requests a second one load process can
 bench-shared: $(INSTALLED) ## Pictures sent along against pictures in shared memory
 	@MILLIRANK_BENCH_SHARED_MEMORY=$(REPOSITORY) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s \
 	  tests/benchmarks/test_shared_memory.py
+
+bench-state: $(INSTALLED) ## User state in Redis against LMDB: one read, one request, eight clients
+	@MILLIRANK_BENCH_STATE=$(REPOSITORY) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s \
+	  tests/benchmarks/test_state_speed.py
+
+test-failover: $(INSTALLED) ## Kill one of two servers behind HAProxy under load, with and without retries
+	@MILLIRANK_FAILOVER=1 $(BIN)/python -m pytest -q -s tests/triton/test_failover.py
 
 soak: $(INSTALLED) ## Ten minutes at half the capacity: no error, no growth of memory
 	@$(BIN)/millirank loadtest $(REPOSITORY) --scenario soak \

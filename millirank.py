@@ -14,6 +14,7 @@ from loadtest.command import loadtest
 from serving.asking_options import DEMO, asking, protocols
 from serving.recommend_command import recommend
 from serving.serve_command import serve
+from serving.state_command import state
 
 _repository = click.argument("repository", type=click.Path(path_type=Path), default=DEMO)
 _data = click.option("--data", default="", help="File or folder that replaces [data] path.")
@@ -98,6 +99,7 @@ def compress(
 
 
 cli.add_command(serve)
+cli.add_command(state)
 
 
 cli.add_command(recommend)

@@ -123,6 +123,8 @@ class Serving(Section):
     max_queue_delay_us: int = Field(0, ge=0, le=1_000_000)
     """A batch waits so long for more requests. The queue that forms anyway is the better batch."""
     max_batch: int = Field(MAX_BATCH, ge=1, le=MAX_BATCH)
+    state_timeout_ms: int = Field(20, ge=1, le=60_000)
+    """A user state in Redis has so long to answer a batch, which is answered without it then."""
     fuse_steps: bool = True
     """On the processor, run features, ranker and policy as one model: two hops less."""
     picture_cache_mb: int = Field(0, ge=0)

@@ -86,6 +86,9 @@ RECENT = TensorSpec("recent", DataType.BYTES, (-1,), optional=True)
 IMAGE = TensorSpec("image", DataType.UINT8, (-1,))
 ITEM_ID = TensorSpec("item_id", DataType.BYTES, (-1,))
 SCORE = TensorSpec("score", DataType.FP32, (-1,))
+DEGRADED = TensorSpec("degraded", DataType.BOOL, (1,))
+"""The user state could not be read: the answer knows only what the request carries. A tensor,
+since the Python backend of Triton 2.51 offers no response parameters."""
 
 # Between the steps: few tensors, item numbers instead of ids, padded to the release's lengths.
 HEAD_FEATURES = 5

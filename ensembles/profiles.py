@@ -33,7 +33,9 @@ class Knobs:
         history, candidates: lengths of the release, that its steps are warmed up with.
         vector_width: of the item table where the features step looks its rows up; an engine is
             warmed up with it.
-        state: URL of the user state, ``lmdb://`` and a folder; relative to the repository.
+        state: URL of the user state: ``lmdb://`` and a folder, relative to the repository, or
+            ``redis://`` and a host.
+        state_timeout_ms: milliseconds that Redis has to answer a batch.
         image_size: rows and columns of a picture, that an engine is warmed up with.
         visual_weight: what a request's picture counts against the user's history, 0 to 1.
         visual_candidates: items that look like it and join the candidates.
@@ -51,6 +53,7 @@ class Knobs:
     candidates: int = 200
     vector_width: int = 0
     state: str = "lmdb://../state"
+    state_timeout_ms: int = 20
     image_size: int = 224
     visual_weight: float = 0.5
     visual_candidates: int = 100

@@ -17,7 +17,7 @@ from ensembles.pipeline import Pipeline, Step
 
 _VECTORS = (c.HISTORY_VECTOR, c.CANDIDATE_VECTOR)
 _REQUEST = (c.USER_ID, c.K, c.CANDIDATES, c.RECENT)
-_RESPONSE = (c.ITEM_ID, c.SCORE)
+_RESPONSE = (c.ITEM_ID, c.SCORE, c.DEGRADED)
 _QUERY = replace(c.VISUAL_VECTOR, optional=True)
 # The step does not read it; but without it a request that lacks the picture would reach no step
 # that can say so.
@@ -30,7 +30,10 @@ IMAGE_ENCODER = Step(name="image_encoder", inputs=(c.PIXELS,), outputs=(c.VISUAL
 FEATURES = Step(
     name="features",
     inputs=_REQUEST,
-    outputs=(c.HISTORY, c.CANDIDATE, c.CANDIDATE_FEATURES, c.CANDIDATE_FLAGS, c.TOP_K),
+    outputs=(
+        *(c.HISTORY, c.CANDIDATE, c.CANDIDATE_FEATURES, c.CANDIDATE_FLAGS, c.TOP_K),
+        c.DEGRADED,
+    ),
     spare_inputs=(_QUERY,),
     spare_outputs=_VECTORS,
 )
@@ -43,7 +46,7 @@ RANKER = Step(
 POLICY = Step(
     name="policy",
     inputs=(c.LOGIT, c.CANDIDATE, c.CANDIDATE_FLAGS, c.TOP_K),
-    outputs=_RESPONSE,
+    outputs=(c.ITEM_ID, c.SCORE),
 )
 RECOMMEND = Pipeline(
     name="recommend", inputs=_REQUEST, outputs=_RESPONSE, steps=(FEATURES, RANKER, POLICY)

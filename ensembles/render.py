@@ -209,6 +209,7 @@ def _parameters(step: Step, backend: Backend, knobs: Knobs) -> dict[str, str]:
             "candidates": str(LIMITS.candidates),
             "recent": str(LIMITS.recent),
             "state": knobs.state,
+            "state_timeout_ms": str(knobs.state_timeout_ms),
             "visual_weight": str(knobs.visual_weight),
             "visual_candidates": str(knobs.visual_candidates),
         }

@@ -49,6 +49,8 @@ class Recommendation:
         scores: of the items.
         release: that answered.
         seconds: from sending to the whole answer, on the caller's clock.
+        degraded: the server could not read what it knows of the user; the answer comes from what
+            the request carries and from popularity.
         request_id: of the call, as it stands in the server's log and traces.
     """
 
@@ -56,6 +58,7 @@ class Recommendation:
     scores: tuple[float, ...]
     release: int
     seconds: float
+    degraded: bool = False
     request_id: str = field(default="", compare=False)
 
 
@@ -157,6 +160,8 @@ def decode(
         ids = split_bytes(contents[c.ITEM_ID.name])
         scores = struct.unpack(f"<{len(ids)}f", contents[c.SCORE.name])
         version = int(release)
+        # An older server does not say.
+        degraded = struct.unpack(f"<{rows}?", contents.get(c.DEGRADED.name, bytes(rows)))
     except (KeyError, ValueError, struct.error) as e:
         raise RequestError(
             f"expected {c.ITEM_ID.name} and {c.SCORE.name} of the same length in the answer, "
@@ -164,7 +169,7 @@ def decode(
         ) from e
     slots = len(ids) // rows
     answers = []
-    for start in range(0, rows * slots, slots) if slots else [0] * rows:
+    for row, start in enumerate(range(0, rows * slots, slots) if slots else [0] * rows):
         used = [i for i in range(start, start + slots) if ids[i]]
         answers.append(
             Recommendation(
@@ -172,6 +177,7 @@ def decode(
                 tuple(scores[i] for i in used),
                 version,
                 seconds,
+                degraded[row],
                 request_id,
             )
         )

@@ -19,7 +19,11 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--grpc-port", default=8001, show_default=True, help="0 takes a free port.")
 @click.option("--metrics-port", default=8002, show_default=True, help="0 takes a free port.")
 @click.option("--profile", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
-@click.option("--state", default="", help="URL of the user state; default: lmdb://../state.")
+@click.option(
+    "--state",
+    default="",
+    help="User state: lmdb://FOLDER or redis://HOST:PORT/DB; default: lmdb://../state.",
+)
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -10,6 +10,8 @@ from rich.text import Text
 
 from serving.messages import Recommendation
 
+_DEGRADED = "degraded: the server could not read the user state, so it knows nothing of the user"
+
 
 def recommendation_table(
     user: str, answer: Recommendation, titles: Mapping[str, str], *, picture: str = ""
@@ -30,6 +32,8 @@ def recommendation_table(
         pad_edge=False,
         caption_justify="left",
     )
+    if answer.degraded:
+        table.caption = f"{table.caption}\n{_DEGRADED}"
     table.add_column("", justify="right")
     table.add_column("item", no_wrap=True)
     table.add_column("title")

@@ -58,6 +58,7 @@ def knobs_of(settings: Settings) -> Knobs:
         max_queue_size=s.max_queue_size,
         queue_timeout_ms=s.queue_timeout_ms,
         max_queue_delay_us=s.max_queue_delay_us,
+        state_timeout_ms=s.state_timeout_ms,
         history=settings.features.history,
         candidates=settings.retrieval.candidates,
         image_size=settings.visual.size,

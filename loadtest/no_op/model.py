@@ -27,4 +27,8 @@ def _answer(request: Any) -> Any:
 def _arrays(rows: int, k: int) -> dict[str, Any]:
     ids = np.array([str(i).encode() for i in range(k)], np.object_)
     scores = np.arange(k, 0, -1, dtype=np.float32)
-    return {"item_id": np.tile(ids, (rows, 1)), "score": np.tile(scores, (rows, 1))}
+    return {
+        "item_id": np.tile(ids, (rows, 1)),
+        "score": np.tile(scores, (rows, 1)),
+        "degraded": np.zeros((rows, 1), np.bool_),
+    }

@@ -95,7 +95,7 @@ def write_state(folder: Path, users: int, events: int, items: int) -> Any:
             yield f"user-{user}", keys[rng.integers(0, items, events)], when
 
     code.seed(folder, rows())
-    return code.UserState(folder)
+    return code.state.LmdbState(folder)
 
 
 def write_ranker(folder: Path, history: int) -> Any:

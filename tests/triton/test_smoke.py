@@ -140,7 +140,7 @@ def test_the_load_clients_grpc_is_understood(
     (request,) = prepare(Protocol.GRPC, requests_for(release, ensemble, seed=1)[:1])
     reply = service_pb2.ModelInferResponse.FromString(channel.call(INFER, request.body, 10))
     assert (reply.model_name, reply.model_version) == (ensemble, "3")
-    assert {output.name for output in reply.outputs} == {"item_id", "score"}
+    assert {output.name for output in reply.outputs} == {"item_id", "score", "degraded"}
 
 
 def test_large_pictures_at_the_same_time_as_small_requests(channel: Channel, release: Path) -> None:

@@ -19,7 +19,7 @@ class TritonPythonModel:
         parameters = {name: p["string_value"] for name, p in parameters.items()}
         url = os.environ.get("MILLIRANK_STATE") or parameters["state"]
         version = Path(args["model_repository"], args["model_version"])
-        self.service = FeatureService.open(version, parameters, url)
+        self.service = FeatureService.open(version, parameters, url, pb_utils.Logger)
         if not self.service.state.there:
             pb_utils.Logger.log_warn(f"there is no user state at {url}: every user is a cold start")
         self.measures = Measures(pb_utils, args, COUNTED, ["features"])

@@ -26,7 +26,7 @@ class TritonPythonModel:
         parameters = {name: p["string_value"] for name, p in parameters.items()}
         url = os.environ.get("MILLIRANK_STATE") or parameters["state"]
         version = Path(args["model_repository"], args["model_version"])
-        self.service = FeatureService.open(version, parameters, url)
+        self.service = FeatureService.open(version, parameters, url, pb_utils.Logger)
         if not self.service.state.there:
             pb_utils.Logger.log_warn(f"there is no user state at {url}: every user is a cold start")
         self.scorer = Scorer(version / "model.onnx", int(parameters["threads"]))
@@ -54,8 +54,11 @@ class TritonPythonModel:
         return scored
 
     def choose(self, tensors: list[Any]) -> list[Any]:
-        chosen: list[Any] = isolated(self.decide, tensors)
-        return chosen
+        chosen = isolated(self.decide, tensors)
+        return [
+            c if isinstance(c, Exception) else {**c, "degraded": t["degraded"]}
+            for t, c in zip(tensors, chosen, strict=True)
+        ]
 
     def finalize(self) -> None:
         self.told.close()

@@ -70,7 +70,7 @@ def make(warnings: list[str]) -> ModuleType:
     """The module; what models warn of goes into ``warnings``."""
     Metric.amounts.clear()
     module = ModuleType("triton_python_backend_utils")
-    logger = SimpleNamespace(log_warn=warnings.append)
+    logger = SimpleNamespace(log_warn=warnings.append, log_info=warnings.append)
     vars(module).update(
         Tensor=Tensor,
         TritonError=TritonError,

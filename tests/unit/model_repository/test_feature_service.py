@@ -35,7 +35,7 @@ def service(features: ModuleType, tables: Any, tmp_path_factory: pytest.TempPath
     features.seed(folder, [*rows, ("mixed", mixed, np.arange(4))])
     limits = features.Limits.parse(PARAMETERS)
     return features.FeatureService(
-        tables, features.UserState(folder), limits, features.Blend.parse(PARAMETERS)
+        tables, features.state.LmdbState(folder), limits, features.Blend.parse(PARAMETERS)
     )
 
 
@@ -126,7 +126,8 @@ def test_stacking_changes_nothing(features: ModuleType, service: Any) -> None:
     counts = dict(zip(features.COUNTED, service.count(together), strict=True))
     assert counts["rows"] == sum(len(tensors["top_k"]) for tensors in good)
     assert counts["candidates"] == sum((tensors["candidate_flags"] & 1).sum() for tensors in good)
-    assert [counts[n] for n in ("cold_starts", "unknown_items", "invalid_requests")] == [1, 0, 2]
+    names = ("cold_starts", "unknown_items", "invalid_requests", "degraded")
+    assert [counts[n] for n in names] == [1, 0, 2, 0]
 
 
 def test_types_are_those_of_the_contract(service: Any) -> None:
@@ -134,7 +135,7 @@ def test_types_are_those_of_the_contract(service: Any) -> None:
 
     (got,) = answer(service, request("short"))
     kinds = {name: tensor.dtype.name for name, tensor in got.tensors.items()}
-    names = {"INT32": "int32", "FP32": "float32", "UINT8": "uint8"}
+    names = {"INT32": "int32", "FP32": "float32", "UINT8": "uint8", "BOOL": "bool"}
     assert kinds == {t.name: names[t.datatype] for t in FEATURES.outputs}
 
 
@@ -150,6 +151,45 @@ def test_looked_up_rows_of_the_item_table(features: ModuleType, service: Any, ta
             np.testing.assert_array_equal(vectors, table[bare.tensors[name]])
             assert vectors.dtype == np.float32
             assert vectors.flags.c_contiguous
+
+
+def test_one_look_into_the_state_for_a_batch_of_several_widths(
+    features: ModuleType, service: Any, tables: Any
+) -> None:
+    looks: list[list[bytes]] = []
+
+    class Counting:
+        def read(self, users: list[bytes]) -> Any:
+            looks.append(users)
+            return service.state.read(users)
+
+    counting = features.FeatureService(tables, Counting(), service.limits, service.blend)
+    wide = [[f"item-{i}" for i in range(1, 40)]]
+    requests = [request("short"), request("all", "long", candidates=wide * 2), request("long")]
+    for got, one in zip(answer(counting, *requests), requests, strict=True):
+        (alone,) = answer(service, one)
+        np.testing.assert_array_equal(got.tensors["history"], alone.tensors["history"])
+    assert len(looks) == 1
+    assert sorted(looks[0]) == [b"all", b"long", b"long", b"short"]
+
+
+def test_without_the_state_a_user_is_unknown_and_marked(
+    features: ModuleType, service: Any, tables: Any
+) -> None:
+    class Lost:
+        def read(self, users: list[bytes]) -> Any:
+            return features.stored.nothing(len(users), degraded=True)
+
+    lost = features.FeatureService(tables, Lost(), service.limits, service.blend)
+    for carried in ({}, {"recent": [["item-4"]]}, {"candidates": [["item-1", "item-2"]]}):
+        (got,) = answer(lost, request("long", **carried))
+        (unknown,) = answer(service, request("nobody", **carried))
+        assert got.tensors["degraded"].tolist() == [[True]]
+        for name in set(got.tensors) - {"degraded"}:
+            np.testing.assert_array_equal(got.tensors[name], unknown.tensors[name])
+        counts = dict(zip(features.COUNTED, lost.count([got]), strict=True))
+        assert counts["degraded"] == counts["rows"] == 1
+        assert counts["cold_starts"] == 0  # nobody knows whether it is one
 
 
 def test_opened_from_a_version_folder(features: ModuleType, tables_folder: Path) -> None:

@@ -38,7 +38,7 @@ def service(features: ModuleType, folder: Path, tmp_path_factory: pytest.TempPat
     features.seed(state, [(u, keys[e], np.arange(len(e))) for u, e in EVENTS.items()])
     return features.FeatureService(
         features.Tables.load(folder),
-        features.UserState(state),
+        features.state.LmdbState(state),
         features.Limits.parse(PARAMETERS),
         features.Blend.parse(PARAMETERS),
     )

@@ -68,6 +68,15 @@ def test_answers_are_read_back(rows: list[list[str]]) -> None:
     assert {(a.release, a.seconds) for a in answers} == {(7, 0.5)}
 
 
+def test_degraded_rows_are_marked_and_older_servers_do_not_say() -> None:
+    contents = {"item_id": bytes_of("a", "b"), "score": bytes(8)}
+    assert [a.degraded for a in decode(contents, 2, "1", 0.1)] == [False, False]
+    contents["degraded"] = b"\0\1"
+    assert [a.degraded for a in decode(contents, 2, "1", 0.1)] == [False, True]
+    with pytest.raises(RequestError, match="is this server one of ours"):
+        decode({**contents, "degraded": b"\1"}, 2, "1", 0.1)
+
+
 @pytest.mark.parametrize(
     ("contents", "release"),
     [

@@ -1,7 +1,7 @@
 """The feature step: user state, candidates and packed candidate features.
 
-Plain numpy, the standard library, lmdb and, for pictures, faiss; nothing of the project, so that
-a version folder is complete in itself. Builders load this same package.
+Plain numpy, the standard library, lmdb and, where they are needed, faiss and redis; nothing of the
+project, so that a version folder is complete in itself. Builders load this same package.
 """
 
 from .isolate import isolated
@@ -9,7 +9,7 @@ from .item_ids import item_keys
 from .measures import Measures
 from .request import BadRequest, Limits
 from .service import COUNTED, Answer, FeatureService
-from .state import UserState, resolve_state, seed
+from .state import UserState, copy_state, open_state, seed
 from .step import FeatureStep
 from .tables import Tables
 from .visual import Blend, VisualTable
@@ -26,8 +26,9 @@ __all__ = [
     "Tables",
     "UserState",
     "VisualTable",
+    "copy_state",
     "isolated",
     "item_keys",
-    "resolve_state",
+    "open_state",
     "seed",
 ]

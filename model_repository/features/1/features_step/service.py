@@ -13,7 +13,8 @@ from .events import among, line_up
 from .pack import pack
 from .request import BadRequest, Limits, Rows, Tensors, decode
 from .retrieve import NeighbourScores, neighbour_scores, retrieve
-from .state import UserState, resolve_state
+from .state import Logger, UserState, open_state
+from .stored import Stored
 from .tables import Tables
 from .visual import Blend
 
@@ -27,6 +28,7 @@ COUNTED = {
     "cold_starts": "Rows answered for users without known events",
     "unknown_items": "Item ids in requests that this release does not know",
     "invalid_requests": "Requests answered with an error of their own",
+    "degraded": "Rows answered without the user state because it could not be read",
 }
 """Counters of the step, and what they count."""
 
@@ -38,6 +40,7 @@ class Answer:
     tensors: dict[str, NDArray[np.generic]]
     cold_starts: int
     unknown_items: int
+    degraded: int
 
 
 class FeatureService:
@@ -50,17 +53,26 @@ class FeatureService:
         self.blend = blend
 
     @classmethod
-    def open(cls, version: Path, parameters: Mapping[str, str], state: str) -> FeatureService:
+    def open(
+        cls,
+        version: Path,
+        parameters: Mapping[str, str],
+        state: str,
+        logger: Logger | None = None,
+    ) -> FeatureService:
         """``version`` is the version folder in a repository, ``state`` the user state's URL.
+
+        ``logger`` is told when the state is lost and when it is back.
 
         Raises:
             ValueError: tables, state or parameters are missing or damaged.
         """
         limits, blend = Limits.parse(parameters), Blend.parse(parameters)
-        folder = resolve_state(state, version.parent.parent)
         tables = Tables.load(version / "tables")
         tables.prepare()
-        return cls(tables, UserState(folder), limits, blend)
+        timeout_ms = parameters.get("state_timeout_ms", "")
+        opened = open_state(state, version.parent.parent, timeout_ms, logger)
+        return cls(tables, opened, limits, blend)
 
     @staticmethod
     def count(answers: Sequence[Answer | Exception]) -> tuple[int, ...]:
@@ -72,6 +84,7 @@ class FeatureService:
             sum(a.cold_starts for a in good),
             sum(a.unknown_items for a in good),
             len(answers) - len(good),
+            sum(a.degraded for a in good),
         )
 
     def answer(self, requests: Sequence[Tensors]) -> list[Answer | BadRequest]:
@@ -91,17 +104,19 @@ class FeatureService:
             else:
                 width = self.tables.width_for(max(map(len, rows.candidates)))
                 by_width.setdefault(width, {})[place] = rows
-        for width, stacked in by_width.items():
-            answers = self._answer(list(stacked.values()), width)
+        groups = [list(stacked.values()) for stacked in by_width.values()]
+        # One look into the state for all: it has a time limit.
+        rest = self.state.read([user for group in groups for r in group for user in r.users])
+        for (width, stacked), group in zip(by_width.items(), groups, strict=True):
+            stored, rest = rest.split(sum(len(r.users) for r in group))
+            answers = self._answer(group, width, stored)
             outcome.update(zip(stacked, answers, strict=True))
         return [outcome[place] for place in range(len(requests))]
 
-    def _answer(self, requests: list[Rows], width: int) -> Iterator[Answer]:
+    def _answer(self, requests: list[Rows], width: int, stored: Stored) -> Iterator[Answer]:
         """Stack the requests, look everything up once, split."""
-        stored, counts = self.state.read([user for r in requests for user in r.users])
-        events = line_up(
-            self.tables, stored["key"], counts, [row for r in requests for row in r.recent]
-        )
+        recent = [row for r in requests for row in r.recent]
+        events = line_up(self.tables, stored.events["key"], stored.counts, recent)
         history = np.ascontiguousarray(events[:, -self.tables.history :])
         scores = neighbour_scores(self.tables, history)
         given = [row for r in requests for row in r.candidates]
@@ -117,18 +132,21 @@ class FeatureService:
             "candidate_features": features,
             "candidate_flags": (candidate > 0) * np.uint8(REAL) + seen * np.uint8(SEEN),
             "top_k": np.concatenate([r.k for r in requests])[:, None],
+            "degraded": stored.degraded[:, None],
         }
         table = self.tables.item_vectors
         if table is not None:
             stacked["history_vector"] = table.take(history, axis=0)
             stacked["candidate_vector"] = table.take(candidate, axis=0)
+        cold = (history[:, -1] == 0) & ~stored.degraded  # of those nobody knows
         end = 0
         for request in requests:
             start, end = end, end + len(request.users)
             yield Answer(
                 {name: tensor[start:end] for name, tensor in stacked.items()},
-                cold_starts=int((history[start:end, -1] == 0).sum()),
+                cold_starts=int(cold[start:end].sum()),
                 unknown_items=request.unknown,
+                degraded=int(stored.degraded[start:end].sum()),
             )
 
     def _queries(self, requests: Sequence[Rows]) -> NDArray[np.float32] | None:
