@@ -4,7 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test check serve render test-damaged bench-beauty bench-compress bench-catalogue \
         bench-posters bench-fashion bench-preprocess bench-growth bench-peers \
-        bench-generator bench-shared bench-state test-failover loadtest soak clean
+        bench-generator bench-shared bench-state test-failover loadtest soak requirements sbom \
+        docker-check clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -102,6 +103,25 @@ test-failover: $(INSTALLED) ## Kill one of two servers behind HAProxy under load
 soak: $(INSTALLED) ## Ten minutes at half the capacity: no error, no growth of memory
 	@$(BIN)/millirank loadtest $(REPOSITORY) --scenario soak \
 	  --objective loadtest/objectives/soak.toml --json build/soak.json
+
+requirements: $(INSTALLED) ## Write docker/requirements/*.txt: what images install, pinned by hash
+	@pin() { $(BIN)/uv pip compile -q "$$3" -c constraints.txt --generate-hashes --no-annotate \
+	  --python-platform x86_64-manylinux_2_35 --custom-compile-command 'make requirements' \
+	  --python-version "$$2" -o docker/requirements/$$1.txt "$${@:4}"; }; \
+	  pin server-cpu 3.11 pyproject.toml --extra serve; \
+	  pin server-gpu 3.12 pyproject.toml --extra serve --excludes <(echo nvidia-pytriton); \
+	  pin builder 3.11 pyproject.toml --extra build --extra serve --extra loadtest; \
+	  pin loadtest 3.11 pyproject.toml --extra loadtest; \
+	  pin sbom 3.11 - <<< cyclonedx-bom
+
+sbom: $(INSTALLED) ## Write build/sbom: of each image its parts (CycloneDX), and their licences
+	@docker/sbom.sh $(BIN)
+
+docker-check: $(INSTALLED) ## Build and run the images without a Docker engine (Debian, as root)
+	@apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
+	  --no-install-recommends buildah podman runc debootstrap util-linux >/dev/null
+	@[ -d $(REPOSITORY) ] || $(BIN)/millirank build builders/presets/movielens.toml
+	@MILLIRANK_CONTAINERS=$(REPOSITORY) $(BIN)/python -m pytest -q -s -n 0 tests/containers
 
 clean: ## Remove the virtual environment, builds and caches
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

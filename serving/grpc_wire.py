@@ -12,7 +12,7 @@ from ensembles.errors import (
     RequestError,
     ServerUnavailable,
 )
-from serving.messages import WireTensor, without_prefix
+from serving.messages import UNLOADED, WireTensor, without_prefix
 
 
 def load() -> tuple[Any, Any, Any]:
@@ -62,4 +62,4 @@ def error(failure: Any) -> RequestError:
     }
     status = failure.code().name
     text = without_prefix(failure.details() or "") or f"the server answered gRPC status {status}"
-    return kinds.get(status, RequestError)(text)
+    return ServerUnavailable(text) if UNLOADED in text else kinds.get(status, RequestError)(text)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from ensembles.errors import InvalidRequest, RequestError, ServerUnavailable, SettingsError
-from serving.messages import WireTensor, without_prefix
+from serving.messages import UNLOADED, WireTensor, without_prefix
 from serving.tls import TLS
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
@@ -79,4 +79,4 @@ def error(status: int, reply: bytes) -> RequestError:
         text = reply.decode(errors="replace")[:200]
     kinds = {400: InvalidRequest, 413: InvalidRequest, 503: ServerUnavailable}
     text = without_prefix(text) or f"the server answered HTTP status {status}"
-    return kinds.get(status, RequestError)(text)
+    return ServerUnavailable(text) if UNLOADED in text else kinds.get(status, RequestError)(text)

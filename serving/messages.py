@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+UNLOADED = "has no available versions"
+"""What a server says of an ensemble that it answered with and has unloaded: it is about to end."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What to recommend to one user.
@@ -211,7 +215,8 @@ def check_pictures_are_taken(error: RequestError, model: str) -> None:
     Raises:
         InvalidRequest: that is what ``error`` is about.
     """
-    if model == RECOMMEND_VISUAL.name and "unknown model" in str(error):
+    unknown = "unknown model" in str(error) and UNLOADED not in str(error)
+    if model == RECOMMEND_VISUAL.name and unknown:
         raise InvalidRequest(
             "this server's release takes no pictures; build with data.images or visual.covers, "
             "or ask without a picture"

@@ -95,7 +95,7 @@ def command_line(
         "--metrics-config=summary_latencies=true",
         f"--http-restricted-api={restricted}",
         f"--grpc-restricted-protocol={restricted}",
-        f"--exit-timeout-secs={max(1, round(o.stop_seconds))}",
+        f"--exit-timeout-secs={round(o.stop_seconds)}",
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
     ]
     if megabytes := picture_cache_mb(repository):

@@ -9,6 +9,9 @@ import click
 
 from serving.asking_options import DEMO
 
+_STOP_SECONDS = 0.0
+"""Nothing is in flight when a drained server stops, and while tritonserver waits it closes new
+connections without an answer."""
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -67,6 +70,18 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     type=_FILE,
     help="File with the key of the hashes of user ids; default: a new one each start.",
 )
+@click.option(
+    "--drain-seconds",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="On SIGTERM go on answering so long, and say that the server is not ready.",
+)
+@click.option(
+    "--engines",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for engines of the gpu profile; default: in REPOSITORY.",
+)
 def serve(
     repository: Path,
     host: str,
@@ -86,12 +101,16 @@ def serve(
     log_format: Literal["text", "json"],
     log_every: int,
     log_key_file: Path | None,
+    drain_seconds: float,
+    engines: Path | None,
 ) -> None:
     """Serve REPOSITORY in the foreground until Ctrl-C or SIGTERM.
 
     Every file of the current release is checked against its manifest first. A server that
-    crashes is started again.
+    crashes is started again. At the end every request in flight is answered.
     """
+    if engines and profile == "cpu":
+        raise click.UsageError("--engines is for --profile gpu; the cpu profile has no engines")
     from serving.control_token import read_token
     from serving.foreground import serve_foreground
     from serving.log_format import Output
@@ -117,6 +136,9 @@ def serve(
                 **(traces.environment if traces else {}),
                 **request_log(log_every, log_key_file),
             },
+            stop_seconds=_STOP_SECONDS,
             flags=traces.flags if traces else (),
         )
-        serve_foreground(repository, options, output.say)
+        serve_foreground(
+            repository, options, output.say, drain_seconds=drain_seconds, engines=engines
+        )

@@ -20,6 +20,7 @@ from ensembles.errors import ServerError
 from serving import guard
 from serving.binary import find_installation
 from serving.options import ServerOptions, command_line
+from serving.repository import models_to_load
 from serving.server_log import explain
 from serving.server_output import FollowedOutput
 
@@ -74,6 +75,11 @@ class TritonServer:
     def metrics(self) -> str:
         """``host:port`` of the Prometheus metrics."""
         return self._address(self.ports.metrics, self.options.host)
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """Models that are loaded by name; ``*`` is all."""
+        return self.options.models or models_to_load(self.repository)
 
     def _address(self, port: int, listens: str) -> str:
         # A server that listens everywhere is reached here.
@@ -212,6 +218,10 @@ class TritonServer:
             self._staging = Path()
 
     def _clean_up_for_guard(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):  # ours to reap where we are PID 1
+                while True:
+                    os.waitpid(-self.pid, 0)
         guard.remove_shared_memory(self._shm_prefix)

@@ -83,6 +83,7 @@ def write_tensors(named: Mapping[str, Tensor], path: Path) -> None:
     partial = path.with_suffix(".partial")
     state = {name: value.detach().cpu().contiguous() for name, value in named.items()}
     save_file(state, str(partial))
+    partial.chmod(0o644)  # it is for the owner only, and a container reads as another user
     partial.replace(path)
 
 

@@ -4,12 +4,15 @@ Triton loads ``STEP/N/model.plan``. A release holds ``STEP/N/gpu``: the graph, a
 that the build made of it. Where that engine fits this GPU and this TensorRT, ``model.plan``
 becomes a link to it; otherwise the engine is built again from the graph. What is built here goes
 into ``STEP/N/engine_cache``, which is no part of the release, so that a release stays as it was
-published; it has a record of its own with the hashes of graph and plan.
+published; it has a record of its own with the hashes of graph and plan. Where the release cannot
+be written, ``linked`` keeps engines elsewhere.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,7 +27,7 @@ from serving.engine.record import GRAPH, PLAN, RECORD, unfit
 from serving.manifest import ENGINE_CACHE
 
 PUBLISHED = "gpu"
-_ENGINES = [step for step, backend in GPU.backends.items() if backend == Backend.TENSORRT]
+ENGINES = [step for step, backend in GPU.backends.items() if backend == Backend.TENSORRT]
 _LOADED = 2
 """Versions of a step that Triton loads: the newest ones."""
 _BUILDING = "building-"
@@ -41,13 +44,21 @@ def ready_engines(repository: Path, release: int, log: Log) -> None:
             cannot be written.
     """
     library = triton_library(find_gpu())
-    for step in _ENGINES:
+    for version in engine_versions(repository, release, log):
+        ready_engine(version, library, log)
+
+
+def engine_versions(repository: Path, release: int, log: Log) -> list[Path]:
+    """The version folders whose engines Triton loads when it serves ``release``."""
+    found = []
+    for step in ENGINES:
         folders = [f for f in (repository / step).glob("*") if f.name.isdigit()]
         for folder in sorted(folders, key=lambda f: int(f.name))[-_LOADED:]:
             if int(folder.name) != release and not (folder / PUBLISHED / GRAPH).is_file():
                 log(f"{step} {folder.name} has no graph for the gpu profile; Triton cannot load it")
                 continue
-            ready_engine(folder, library, log)
+            found.append(folder)
+    return found
 
 
 def ready_engine(version: Path, library: Library, log: Log) -> None:
@@ -57,35 +68,68 @@ def ready_engine(version: Path, library: Library, log: Log) -> None:
         ReleaseError: the version holds no graph for the gpu profile.
         ServerError: the engine cannot be built, or the folder cannot be written.
     """
-    published, cache = version / PUBLISHED, version / ENGINE_CACHE
-    name = f"{version.parent.name} {version.name}"
-    graph = published / GRAPH
-    if not graph.is_file():
-        raise ReleaseError(
-            f"expected {graph}, the graph of the gpu profile; build the release again, "
-            "or serve it with --profile cpu"
-        )
+    graph_of(version)
+    with writable(version, version):
+        (version / ENGINE_CACHE).mkdir(exist_ok=True)
+        folder = fitting_engine(version, version / ENGINE_CACHE, library, log)
+        _link(version, folder)
+    log(f"{name_of(version)}: engine of {library.name} {library.version} in place")
+
+
+def fitting_engine(version: Path, cache: Path, library: Library, log: Log) -> Path:
+    """The folder of an engine that fits ``library``: the published one, or ``cache``.
+
+    Raises:
+        ReleaseError: the version holds no graph for the gpu profile.
+        ServerError: the engine cannot be built.
+        OSError: ``cache`` cannot be written.
+    """
+    graph = graph_of(version)
     here = {
         "library": library.name,
         "version": library.version,
         "compute_capability": library.capability(""),
     }
+    fits = next((f for f in (graph.parent, cache) if not unfit(f, graph, here)), None)
+    if fits is None:
+        log(
+            f"{name_of(version)}: the published engine is not for this machine "
+            f"({unfit(graph.parent, graph, here)}); building it again from {graph.name}"
+        )
+        _rebuild(graph, cache, library, log)
+    return fits or cache
+
+
+def name_of(version: Path) -> str:
+    """Step and version, as messages call them."""
+    return f"{version.parent.name} {version.name}"
+
+
+def graph_of(version: Path) -> Path:
+    """The graph that a version's engine is built from.
+
+    Raises:
+        ReleaseError: there is none.
+    """
+    graph = version / PUBLISHED / GRAPH
+    if not graph.is_file():
+        raise ReleaseError(
+            f"expected {graph}, the graph of the gpu profile; build the release again, "
+            "or serve it with --profile cpu"
+        )
+    return graph
+
+
+@contextmanager
+def writable(version: Path, folder: Path) -> Iterator[None]:
+    """Turn what ``folder`` cannot take into a ServerError that says what to do."""
     try:
-        cache.mkdir(exist_ok=True)
-        fits = next((f for f in (published, cache) if not unfit(f, graph, here)), None)
-        if fits is None:
-            log(
-                f"{name}: the published engine is not for this machine "
-                f"({unfit(published, graph, here)}); building it again from {graph.name}"
-            )
-            _rebuild(graph, cache, library, log)
-        _link(version, fits or cache)
+        yield
     except OSError as e:
         raise ServerError(
-            f"the engine of {name} cannot be put in place: {e.strerror} "
-            f"({e.filename}); make {version} writable for the server, with space for the engine"
+            f"the engine of {name_of(version)} cannot be put in place: {e.strerror} "
+            f"({e.filename}); make {folder} writable for the server, with space for the engine"
         ) from e
-    log(f"{name}: engine of {library.name} {library.version} in place")
 
 
 def _rebuild(graph: Path, cache: Path, library: Library, log: Log) -> None:

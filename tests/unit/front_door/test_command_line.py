@@ -143,3 +143,9 @@ def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr("builders.publish.history.current_release", interrupted)
     code, _, err = run(monkeypatch, capsys, "inspect", "nowhere")
     assert (code, err.strip()) == (130, "interrupted")
+
+
+def test_engines_are_for_the_gpu_profile(monkeypatch, capsys, tmp_path):
+    code, _, err = run(monkeypatch, capsys, "serve", str(tmp_path), "--engines", str(tmp_path))
+    assert code == 2
+    assert "--engines is for --profile gpu" in err

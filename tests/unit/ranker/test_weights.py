@@ -33,6 +33,12 @@ def test_round_trip(saved: SavedRanker, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("saved")
+def test_another_user_can_read_them(tmp_path: Path) -> None:
+    """A container serves a release as a user that did not build it."""
+    assert (tmp_path / WEIGHTS).stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.usefixtures("saved")
 @pytest.mark.parametrize("name", [WEIGHTS, DESCRIPTION])
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"\x00" * 64])
 def test_missing_and_damaged_files(tmp_path: Path, name: str, content: bytes | None) -> None:

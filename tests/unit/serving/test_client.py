@@ -138,6 +138,21 @@ async def test_a_release_without_pictures_says_so(served: Served, ask: AskAny) -
 
 
 @kinds
+@pytest.mark.parametrize("model", ["recommend", "recommend_visual"])
+async def test_a_server_that_is_about_to_end_counts_as_gone(
+    served: Served, ask: AskAny, model: str
+) -> None:
+    fake, address, protocol = served
+    fake.script = ["NOT_FOUND" if protocol == "grpc" else "404"]
+    fake.sentence = f"Request for unknown model: '{model}' has no available versions"
+    request = WITH_PICTURE if model == "recommend_visual" else Request("u")
+    with pytest.raises(ServerUnavailable, match="no available versions"):
+        await ask(address, protocol, None, request)
+    fake.script, fake.calls = [*fake.script, "ok"], 0
+    assert (await ask(address, protocol, None, request)).items == ("a",)
+
+
+@kinds
 async def test_a_picture_is_read_before_anything_is_sent(served: Served, ask: AskAny) -> None:
     fake, address, protocol = served
     with pytest.raises(InvalidRequest, match="nowhere.jpg cannot be read: No such file"):

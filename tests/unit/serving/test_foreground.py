@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -50,6 +52,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(foreground, "TritonServer", FakeServer)
     monkeypatch.setattr(foreground, "current_release", lambda _: 7)
     monkeypatch.setattr(foreground, "check", lambda *_: {})
+    monkeypatch.setattr(foreground, "drain", lambda server, seconds, echo: echo(f"drain {seconds}"))
     monkeypatch.setattr(FakeServer, "started", [])
     monkeypatch.setattr(FakeServer, "deaths", 0)
     return FakeServer
@@ -58,11 +61,20 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_sigterm_stops_it(fake: Any) -> None:
     said: list[str] = []
     before = signal.getsignal(signal.SIGTERM)
-    serve_foreground(Path("r"), ServerOptions(), said.append)
+    serve_foreground(Path("r"), ServerOptions(), said.append, drain_seconds=2.5)
     assert said[0].startswith("release 7 of r")
     assert said[1].startswith("ready: HTTP here:1")
-    assert said[-1] == "stopped"
+    assert said[2:] == ["drain 2.5", "stopped"]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_before_it_serves(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As PID 1 of a container a process gets only the signals that it handles."""
+    monkeypatch.setattr(foreground, "check", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    said: list[str] = []
+    serve_foreground(Path("r"), ServerOptions(), said.append)
+    assert said == ["stopped"]
+    assert fake.started == []
 
 
 def test_crashes_are_told_and_the_same_server_comes_back(fake: Any) -> None:
@@ -108,3 +120,21 @@ def test_the_gpu_profile_gets_its_engines_first(fake: Any, monkeypatch: pytest.M
     assert readied == []
     serve_foreground(Path("r"), ServerOptions(config_name="gpu"), lambda _: None)
     assert readied == [(Path("r"), 7, 1)]
+
+
+def test_with_a_folder_for_engines_a_repository_of_links_is_served(
+    fake: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    @contextmanager
+    def linked(repository: Path, release: int, engines: Path, echo: Any) -> Iterator[Path]:
+        yield tmp_path / f"{repository}-{release}-{engines}"
+        echo("removed")
+
+    served: list[Path] = []
+    monkeypatch.setattr(foreground, "with_engines", linked)
+    monkeypatch.setattr(foreground, "supervise", lambda repository, *_: served.append(repository))
+    said: list[str] = []
+    options = ServerOptions(config_name="gpu")
+    serve_foreground(Path("r"), options, said.append, engines=Path("e"))
+    assert served == [tmp_path / "r-7-e"]
+    assert said[-1] == "removed"

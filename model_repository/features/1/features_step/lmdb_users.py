@@ -84,7 +84,7 @@ def _opened(folder: Path, *, create: bool) -> Any:
     Readers note themselves in the folder. Where they may not, they read a state that is taken to
     have no writer meanwhile: a build's.
     """
-    options = {"map_size": _FIRST_MAP_BYTES, "max_readers": 1024, "create": create}
+    options: dict[str, Any] = {"map_size": _FIRST_MAP_BYTES, "max_readers": 1024, "create": create}
     try:
         return lmdb.open(str(folder), **options, readonly=not create)
     except (lmdb.ReadonlyError, PermissionError):
