@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check serve render test-damaged bench-beauty bench-compress bench-catalogue \
+.PHONY: help demo test check docker-files secrets serve render test-damaged bench-beauty \
+        bench-compress bench-catalogue \
         bench-posters bench-fashion bench-preprocess bench-growth bench-peers \
         bench-generator bench-shared bench-state test-failover loadtest soak requirements sbom \
         docker-check clean
@@ -42,7 +43,23 @@ check: $(INSTALLED) ## Lint, types, import direction, rendered configs
 	@for model in model_repository/*/1/model.py; do $(BIN)/mypy --no-error-summary --disable-error-code=import-not-found $$model; done
 	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 	@$(BIN)/millirank render --check
+	@$(MAKE) --no-print-directory docker-files
 	@echo "check: all good"
+
+docker-files: $(INSTALLED)
+	@$(BIN)/check-jsonschema -q --builtin-schema vendor.compose-spec docker/compose*.yaml
+	@$(BIN)/docker-compose -f docker/compose.yaml --profile '*' config --quiet
+	@$(BIN)/python docker/kubernetes/rules.py --check
+	@$(BIN)/python docker/kubernetes/validate.py
+	@$(BIN)/mypy docker/kubernetes/rules.py docker/kubernetes/validate.py
+	@$(BIN)/hadolint --ignore DL3002 --ignore DL3066 docker/Dockerfile # root in a stage between
+	@find docker -name '*.sh' -exec $(BIN)/shellcheck -S warning {} +
+
+secrets: ## Make what Compose and Kubernetes keep secret, into docker/secrets, where it is missing
+	@mkdir -p -m 700 docker/secrets
+	@for name in control_token redis_password grafana_password; do \
+	  [ -s docker/secrets/$$name ] || $(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(32))' \
+	    > docker/secrets/$$name; chmod 444 docker/secrets/$$name; done
 
 serve: $(INSTALLED) ## Serve the demo's repository in the foreground
 	@$(BIN)/millirank serve $(REPOSITORY)
@@ -54,6 +71,7 @@ loadtest: $(INSTALLED) ## Play every scenario against the demo's repository; fai
 
 render: $(INSTALLED) ## Write model_repository/*/config.pbtxt from ensembles/
 	@$(BIN)/millirank render
+	@$(BIN)/python docker/kubernetes/rules.py
 
 bench-beauty: $(INSTALLED) ## Train and evaluate on Amazon Beauty: make bench-beauty DATA=DIR
 	@$(BIN)/millirank build builders/presets/beauty.toml --data "$(DATA)"

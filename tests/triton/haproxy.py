@@ -16,7 +16,9 @@ from serving.ports import Ports
 from tests.redis_server import free_port
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "docker" / "haproxy" / "haproxy.cfg"
-RETRIES = "    retries 3\n    option redispatch 1\n    retry-on conn-failure empty-response\n"
+RETRIES = (
+    "    retries 3\n    option redispatch 1\n    retry-on conn-failure empty-response 404 503\n"
+)
 
 
 def configuration(front: Ports, servers: tuple[Ports, Ports], retries: str = RETRIES) -> str:

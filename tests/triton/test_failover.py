@@ -38,7 +38,7 @@ BEFORE, AFTER = 3.0, 5.0
 """Seconds of load on both sides of the kill."""
 WAYS = {
     "as in docker/haproxy": RETRIES,
-    "connections only": RETRIES.replace(" empty-response", ""),
+    "connections only": RETRIES.replace(" empty-response 404 503", ""),
     "no retries": "    retries 0\n",
 }
 
