@@ -10,7 +10,9 @@ from pathlib import Path
 _ERROR = re.compile(r"^(?:[EF]\d{4} [\d:.]+ \d+ [\w.]+:\d+\]|guard:) (?P<text>.*)$")
 NOISE = re.compile(
     r"CUDA driver version is insufficient|CudaDriverHelper|pinned system memory|NVML|DCGM"
-    r"|^Signal \(15\) received|^[+|]"
+    r"|^Signal \(15\) received|Exit timeout expired|^[+|]"
+    # What `serving.drain` brings about on purpose, and a model that is loaded out of no folder.
+    r"|failed to load 'draining'|model_config_content_name_ is empty"
 )
 """What every server without a GPU says, whether it works or not, one that is stopped, and tables
 of settings."""

@@ -59,10 +59,21 @@ def assert_all(client: Client, tiny: Tiny, *, degraded: bool = False) -> None:
         assert_answer(answer, tiny, request, degraded=degraded)
 
 
-def wait_until_back(client: Client) -> None:
-    deadline = time.monotonic() + 30
+def wait_until_back(client: Client) -> int:
+    """How many answers were degraded until then."""
+    deadline, degraded = time.monotonic() + 30, 0
     while client.recommend(Request("user-1")).degraded:
         assert time.monotonic() < deadline, "the state did not come back in time"
+        degraded += 1
+        time.sleep(0.05)
+    return degraded
+
+
+def wait_for_count(server: TritonServer, rows: int) -> None:
+    """Steps send what they counted a few times a second."""
+    deadline = time.monotonic() + 10
+    while counted(server) != rows:
+        assert time.monotonic() < deadline, (counted(server), rows)
         time.sleep(0.05)
 
 
@@ -82,18 +93,19 @@ def test_redis_goes_and_comes_back(tmp_path: Path, redis: RedisServer, *, fused:
     log = tmp_path / "log"
     options = ServerOptions(ports=FREE, state=redis.url, log=log)
     redis.kill()  # it starts without
+    asked = degraded = 2 * (len(USERS) + 1)
     with TritonServer(tiny.repository, options) as server, Client(server.grpc) as client:
         assert_all(client, tiny, degraded=True)
-        assert counted(server) >= 2 * (len(USERS) + 1)
+        wait_for_count(server, degraded)
         for _ in range(2):
             redis.start()
             copy_with_progress(f"lmdb://{tiny.state}", redis.url)
-            wait_until_back(client)
+            degraded += wait_until_back(client)
             assert_all(client, tiny)
-            before = counted(server)
             redis.kill()
             assert_all(client, tiny, degraded=True)
-            assert counted(server) == before + 2 * (len(USERS) + 1)
+            degraded += asked
+            wait_for_count(server, degraded)
     told = log.read_text()
     assert told.count("cannot be read (") == 3
     assert told.count("is read again") == 2
