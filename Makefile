@@ -2,10 +2,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docker-files secrets serve render test-damaged bench-beauty \
-        bench-compress bench-catalogue \
-        bench-posters bench-fashion bench-preprocess bench-growth bench-peers \
-        bench-generator bench-shared bench-state test-failover loadtest soak requirements sbom \
+.PHONY: help demo test test-slow check docker-files secrets serve render test-damaged bench-beauty \
+        bench-compress bench-catalogue bench-posters bench-fashion bench-preprocess bench-growth \
+        bench-peers bench-generator bench-shared bench-state test-failover loadtest soak requirements sbom \
         docker-check clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -35,6 +34,9 @@ demo: $(INSTALLED) ## Build a recommender from MovieLens, serve it, ask it, load
 
 test: $(INSTALLED) ## Run the test suite (boots a real Triton)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-slow: $(INSTALLED) ## The tests that take twenty seconds and more each
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 check: $(INSTALLED) ## Lint, types, import direction, rendered configs
 	@$(BIN)/ruff check .

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from ensembles.profiles import Knobs
 from ensembles.recommend import RECOMMEND
@@ -21,6 +22,7 @@ MODELS = [*(step.name for step in RECOMMEND.steps), RECOMMEND.name]
 ONE = Knobs(instances=1)
 
 
+@pytest.mark.slow
 def test_swaps_between_forms_and_widths(tmp_path: Path) -> None:
     """Each load warms up the release before it again, by the new release's configuration."""
     import tritonclient.http as triton

@@ -223,6 +223,7 @@ def test_an_output_folder_that_cannot_be_written_is_a_clear_error(tmp_path, log)
         build(tmp_path / "file" / "out", log=log)
 
 
+@pytest.mark.slow
 def test_without_room_for_the_user_state_nothing_is_published(tmp_path, log):
     (tmp_path / "state").touch()
     with pytest.raises(BuildError, match="user state: .* cannot be written"):
@@ -232,6 +233,7 @@ def test_without_room_for_the_user_state_nothing_is_published(tmp_path, log):
     assert "published release 1" in build(tmp_path, log=log)[-1]
 
 
+@pytest.mark.slow
 def test_a_user_with_more_events_than_the_state_keeps_is_answered_as_offline(tmp_path):
     # The heavy user's first items lie behind the events that are kept, and so may come again.
     path = write_log(tmp_path / "log.csv")
@@ -249,6 +251,7 @@ def test_the_stage_outputs_hold_the_checked_repository(built):
     assert len(held_out["users"]) == len(held_out["items"]) == 40
 
 
+@pytest.mark.slow
 def test_a_build_can_start_from_a_release(built, tmp_path, log):
     repository = str(built / "repository")
     lines = build(tmp_path, log=log, train={"warm_start": repository, "epochs": 1})

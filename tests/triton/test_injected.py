@@ -152,6 +152,7 @@ def starved_load(stages: Path) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_starved_load_process_is_reported(tiny: Tiny) -> None:
     with starved_load(tiny.repository.parent / "traces" / "stages"):
         run = load(tiny, rate=100)

@@ -169,6 +169,7 @@ def test_the_load_client_hands_on_the_servers_errors(channel: Channel) -> None:
         channel.call(INFER, body, 10)
 
 
+@pytest.mark.slow
 def test_a_model_that_does_nothing_limits_no_load_process(release: Path) -> None:
     speeds = measure(release, seconds=1.0, seed=1)
     assert [(s.loop, s.protocol) for s in speeds] == [

@@ -58,6 +58,7 @@ def test_a_trial_serves_a_copy(tiny: Tiny) -> None:
     assert {p.name for p in tiny.repository.parent.iterdir()} == {"repository", "state"}
 
 
+@pytest.mark.slow
 def test_the_command(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One round decides nothing, so whatever they show the release stays the only one."""
     monkeypatch.setattr(run, "SECONDS", 0.5)

@@ -19,6 +19,7 @@ PASSES: dict[str, tuple[GraphPass, ...]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PASSES)
 def test_passes_over_a_graph_without_its_table(name: str, data: CompressionData) -> None:
     model = Model(data.teacher, PASSES[name])

@@ -72,6 +72,7 @@ def faked(monkeypatch):
     return asked, fails
 
 
+@pytest.mark.slow
 def test_real_trials_are_measured_kept_and_cleaned_up(told, open_trials):
     data, lines = told
     trials = open_trials()

@@ -62,6 +62,7 @@ def test_a_wrong_answer_fails_the_quality(triton_stub: TritonStub, release: Path
     assert "NDCG@10 under load, difference" in missed
 
 
+@pytest.mark.slow
 def test_a_starved_load_process_is_reported(triton_stub: TritonStub, release: Path) -> None:
     found = run(triton_stub, release, over_http(seconds=1, rate=8_000))
     assert found.bottleneck
