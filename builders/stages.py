@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from builders.settings import Settings
 from ensembles.errors import BuildError, did_you_mean
+from serving.durable import sync, sync_tree
 
 _SOURCE = Path(__file__).resolve().parents[1]
 _KEPT = 3
@@ -151,21 +151,6 @@ def _run(stage: Stage, settings: Settings, inputs: Mapping[str, Path], out: Path
         ) from e
     shutil.rmtree(work, ignore_errors=True)
     return summary
-
-
-def sync_tree(folder: Path) -> None:
-    """Flush every file and folder below ``folder`` to disk, so that a rename is durable."""
-    for path in [folder, *folder.rglob("*")]:
-        sync(path)
-
-
-def sync(path: Path) -> None:
-    """Flush one file, or the names in one folder, to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _key(stage: Stage, settings: Settings, needed: list[str]) -> str:

@@ -9,7 +9,8 @@ PR_SET_PDEATHSIG in the server alone would not do: it fires when the *thread* th
 server ends, and cleans nothing up.
 
 It also ends a server that has lost a backend process: tritonserver 2.51 never starts one again,
-fails every request that goes to it, and still calls itself ready.
+fails every request that goes to it, and still calls itself ready. The processes of a model that is
+unloaded end with status 0, and the server may take seconds to notice.
 
 Its first line of output is the process id of the command, whose own output goes to the guard's
 standard error. Exit status: that of the command; 128 + signal when a signal ended it.
@@ -73,8 +74,8 @@ def _wait_for_reason_to_stop(child: subprocess.Popen[bytes], owner: int) -> bool
         received = signal.sigtimedwait(_SIGNALS, _CHECK_SECONDS)
         if received and received.si_signo != signal.SIGCHLD:
             return False
-        # A process that is still a zombie at the next look was not meant to end.
-        before, dead = dead, set() if received else _zombies_of(child.pid)
+        # One that failed and is still a zombie at the next look was not meant to end.
+        before, dead = dead, set() if received else _failed_children(child.pid)
         if lost := dead & before:
             print(f"guard: backend process {min(lost)} died; ending the server", file=sys.stderr)
             return True
@@ -84,17 +85,21 @@ def _wait_for_reason_to_stop(child: subprocess.Popen[bytes], owner: int) -> bool
     return False
 
 
-def _zombies_of(parent: int) -> set[int]:
-    """Children of ``parent`` that are dead and not reaped; none where the kernel does not tell."""
-    zombies = set()
+def _failed_children(parent: int) -> set[int]:
+    """Children that are dead, not reaped, and ended by a signal or a status that is not 0.
+
+    None where the kernel does not tell.
+    """
+    failed = set()
     for task in Path(f"/proc/{parent}/task").glob("*/children"):
         with contextlib.suppress(OSError):  # threads and children come and go
             for child in task.read_text().split():
-                # "pid (command) state ...", where the command may hold anything.
+                # "pid (command) state ... exit code", where the command may hold anything.
                 text = Path(f"/proc/{child}/stat").read_text(errors="replace")
-                if text.rpartition(")")[2].split()[0] == "Z":
-                    zombies.add(int(child))
-    return zombies
+                state, *_, status = text.rpartition(")")[2].split()
+                if state == "Z" and status != "0":
+                    failed.add(int(child))
+    return failed
 
 
 def _end(child: subprocess.Popen[bytes], grace: float) -> None:

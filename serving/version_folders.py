@@ -1,4 +1,4 @@
-"""The version folders of one release, taken elsewhere without a copy of their files."""
+"""The version folders of one release: made current, or taken elsewhere without a copy."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ensembles.errors import ReleaseError
+from ensembles.recommend import RECOMMEND
+from serving.durable import replace_file
 from serving.manifest import release_file
 
 
@@ -38,3 +40,57 @@ def link_release(
             f"cannot link release {release} of {repository} into {target}: {e.strerror} "
             f"({e.filename}); both must be on one file system that can be written"
         ) from e
+
+
+def configs_folder(repository: Path, release: int) -> Path:
+    """Where a release keeps its Triton configurations, by model, until it is current."""
+    return repository / RECOMMEND.name / str(release) / "configs"
+
+
+def make_current(repository: Path, release: int) -> None:
+    """Have servers that start from now on serve ``release``.
+
+    Its configurations are put in place one by one, that of ``recommend`` last: with it the
+    release is current.
+
+    Raises:
+        ReleaseError: the release has none, or the repository cannot be written.
+    """
+    folder = configs_folder(repository, release)
+    paths = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+    if not paths:
+        raise ReleaseError(
+            f"expected the configurations of release {release} in {folder}, found none; "
+            "publish the release again with 'millirank build'"
+        )
+    paths.sort(key=lambda path: path.parts[0] == RECOMMEND.name)
+    try:
+        for path in paths:
+            replace_file(repository / path, (folder / path).read_bytes())
+    except OSError as e:
+        raise ReleaseError(
+            f"cannot make release {release} current: {e.strerror} ({e.filename}); "
+            "check permissions and free space, then try again"
+        ) from e
+
+
+def shelve(repository: Path, release: int) -> Path:
+    """Take a release that failed out of the repository, so that no server loads it.
+
+    Returns:
+        The folder that keeps it.
+
+    Raises:
+        ReleaseError: it cannot be moved.
+    """
+    shelf = repository.parent / "shelved"
+    try:
+        for model in models_of(repository, release):
+            (shelf / model).mkdir(parents=True, exist_ok=True)
+            (repository / model / str(release)).rename(shelf / model / str(release))
+    except OSError as e:
+        raise ReleaseError(
+            f"cannot move release {release} to {shelf}: {e.strerror} ({e.filename}); "
+            "check permissions, and that nothing of that name is there"
+        ) from e
+    return shelf

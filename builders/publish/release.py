@@ -21,7 +21,6 @@ import numpy as np
 from builders.dataset.dataset import Dataset
 from builders.publish.step_files import RankerFiles, VisualFiles, keeping_links, link_members
 from builders.settings import Settings
-from builders.stages import sync, sync_tree
 from ensembles.errors import ReleaseError
 from ensembles.fuse import FUSED
 from ensembles.pipeline import Pipeline
@@ -36,9 +35,10 @@ from ensembles.recommend import (
     chains,
     step_names,
 )
-from ensembles.render import render, write_configs
+from ensembles.render import write_configs
+from serving.durable import sync, sync_tree
 from serving.manifest import write_manifest
-from serving.version_folders import models_of
+from serving.version_folders import configs_folder, make_current, models_of
 
 SOURCE = Path(__file__).resolve().parents[2] / "model_repository"
 """The source of every step: ``STEP/1``."""
@@ -150,10 +150,13 @@ def publish(
     settings: Settings,
     about: Mapping[str, Any],
     copy: Callable[[str, str], object] | None = None,
+    *,
+    current: bool = True,
 ) -> int:
-    """Copy the checked release 1 of ``checked`` into ``repository`` as its next, current release.
+    """Copy the checked release 1 of ``checked`` into ``repository`` as its next release.
 
     Args:
+        current: a server that starts serves it; otherwise it waits for `millirank release`.
         about: what the manifest says of the release, beside the hashes of its files.
         copy: copies a file; by default so that linked ones are linked again.
 
@@ -174,13 +177,15 @@ def publish(
             for model in models:
                 target = staging / model / str(release)
                 shutil.copytree(checked / model / "1", target, copy_function=copy)
+            _write_own_configs(staging, release, settings)
             write_manifest(staging, release, about)
             sync_tree(staging)
             for model in models:
                 (repository / model).mkdir(exist_ok=True)
                 (staging / model / str(release)).rename(repository / model / str(release))
                 sync(repository / model)
-        _make_current(repository, release, settings)
+        if current:
+            make_current(repository, release)
     except OSError as e:
         raise ReleaseError(
             f"cannot publish into {repository}: {e.strerror} ({e.filename}); "
@@ -199,18 +204,10 @@ def _keep_taking_pictures(repository: Path, models: list[str]) -> None:
         )
 
 
-def _make_current(repository: Path, release: int, settings: Settings) -> None:
-    """Write the configurations; with that of ``recommend``, the last, the release is current."""
-    pipelines, knobs = chains_of(repository, release, settings)
-    for path, text in render(pipelines, release, knobs).items():
-        _replace(repository / path, text)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write ``path`` so that a reader sees the old content or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    sync(partial)
-    partial.replace(path)
-    sync(path.parent)
+def _write_own_configs(staging: Path, release: int, settings: Settings) -> None:
+    """Keep the configurations with the release: who makes it current needs no builder."""
+    pipelines, knobs = chains_of(staging, release, settings)
+    folder = configs_folder(staging, release)
+    # A tuned release has links here to those of another one.
+    shutil.rmtree(folder, ignore_errors=True)
+    write_configs(folder, pipelines, release, knobs)

@@ -1,0 +1,8 @@
+"""Who answers a request while a release is tried: numpy and the standard library only."""
+
+from .measures import Measures
+from .route import Route
+from .rows import Tensors, merged, split
+from .shadow import Shadow
+
+__all__ = ["Measures", "Route", "Shadow", "Tensors", "merged", "split"]
