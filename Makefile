@@ -4,7 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow check docker-files secrets serve render test-damaged bench-beauty \
         bench-compress bench-catalogue bench-posters bench-fashion bench-preprocess bench-growth \
-        bench-peers bench-generator bench-shared bench-state test-failover loadtest soak requirements sbom \
+        bench-peers bench-generator bench-shared bench-state test-failover test-retrain loadtest soak \
+        requirements sbom \
         docker-check clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -116,6 +117,9 @@ bench-shared: $(INSTALLED) ## Pictures sent along against pictures in shared mem
 bench-state: $(INSTALLED) ## User state in Redis against LMDB: one read, one request, eight clients
 	@MILLIRANK_BENCH_STATE=$(REPOSITORY) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s \
 	  tests/benchmarks/test_state_speed.py
+
+test-retrain: $(INSTALLED) ## Retrain as cron does: killed, run again, served; shuffled items refused
+	@MILLIRANK_RETRAIN=1 $(BIN)/python -m pytest -q -s tests/triton/test_retrain.py
 
 test-failover: $(INSTALLED) ## Kill one of two servers behind HAProxy under load, with and without retries
 	@MILLIRANK_FAILOVER=1 $(BIN)/python -m pytest -q -s tests/triton/test_failover.py

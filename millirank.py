@@ -9,6 +9,9 @@ from typing import Literal
 
 import click
 
+from builders.command_line import command_line
+from builders.outcomes_command import outcomes
+from builders.retrain_command import retrain
 from ensembles.errors import MillirankError
 from loadtest.command import loadtest
 from serving.asking_options import DEMO, asking, protocols
@@ -98,6 +101,8 @@ def compress(
         raise click.exceptions.Exit(1)
 
 
+cli.add_command(outcomes)
+cli.add_command(retrain)
 cli.add_command(serve)
 cli.add_command(state)
 
@@ -217,13 +222,6 @@ def render(check: bool) -> None:
         click.echo(f"{path} differs from what ensembles/ renders; run `make render`", err=True)
     if stale:
         raise click.exceptions.Exit(1)
-
-
-def command_line() -> str:
-    """The command that makes a release again, as a person types it."""
-    import shlex
-
-    return shlex.join(["millirank", *sys.argv[1:]])
 
 
 def main() -> None:

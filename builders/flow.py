@@ -61,6 +61,7 @@ STAGES = (
             "data.category_separator",
             "data.columns",
             "data.event_weights",
+            "data.feedback",
             "data.format",
             "data.path",
             "data.wheel",

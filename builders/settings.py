@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from builders.compress.settings import Compress
-from builders.dataset.settings import Clean, Data, Split
+from builders.dataset.settings import Clean, Data, Feedback, Split
 from builders.ranker.settings import Ranker
 from builders.section import Section
 from builders.visual.settings import Visual
@@ -140,6 +140,7 @@ class Settings(Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     data: Data
     clean: Clean = Clean()
+    feedback: Feedback = Feedback()
     split: Split = Split()
     features: Features = Features()
     augment: Augment = Augment()

@@ -74,6 +74,11 @@ def make_current(repository: Path, release: int) -> None:
         ) from e
 
 
+def shelf_of(repository: Path) -> Path:
+    """Where the releases go that failed, each in folders as in the repository."""
+    return repository.parent / "shelved"
+
+
 def shelve(repository: Path, release: int) -> Path:
     """Take a release that failed out of the repository, so that no server loads it.
 
@@ -83,7 +88,7 @@ def shelve(repository: Path, release: int) -> Path:
     Raises:
         ReleaseError: it cannot be moved.
     """
-    shelf = repository.parent / "shelved"
+    shelf = shelf_of(repository)
     try:
         for model in models_of(repository, release):
             (shelf / model).mkdir(parents=True, exist_ok=True)

@@ -51,13 +51,16 @@ class Timing:
     gain: float
 
 
-def graph_logits(model: Path, rows: RetrievedCandidates, *, alone: bool = False) -> NDArray[Any]:
+def graph_logits(
+    model: Path, rows: RetrievedCandidates, *, alone: bool = False, table: Path | None = None
+) -> NDArray[Any]:
     """Scores by ONNX Runtime: float32 [M, C].
 
     Args:
         alone: one row at a time, for graphs whose scores depend on the rest of the batch.
+        table: where the item table lies, when that is not beside ``model``.
     """
-    session = open_session(model)
+    session = open_session(model, table=table)
     found = np.empty(rows.candidate.shape, np.float32)
     step = 1 if alone else _ROWS
     for start in range(0, len(found), step):

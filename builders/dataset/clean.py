@@ -11,10 +11,13 @@ import ibis
 from ibis.expr.types import Table
 
 from builders.dataset.rules import Rule, core_rules, log_rules, parse, row_rules
-from builders.dataset.sources import Source
+from builders.dataset.settings import Data
+from builders.dataset.sources import RECORDED, Source
 from builders.settings import Settings
 from ensembles.errors import BuildError, DataError
 
+_RECORDED = ("view", "click", "like", "add", "buy")
+"""Types of recorded events that count where the settings name no weights."""
 _RAW = ("row", "user", "item", "timestamp", "event", "value")
 
 
@@ -45,6 +48,13 @@ class _Sieve:
         ]
         self.taken = {"malformed line": _count(malformed)}
         self.rows_in = _count(source.events) + self.taken["malformed line"]
+
+    def add(self, events: Table, rules: Sequence[Rule]) -> None:
+        """Let more parsed events join those that are left, by rules of their own."""
+        others, self.left = self.left, events
+        self.rows_in += _count(events)
+        self.run(rules)
+        self.left = ibis.union(others, self.left)
 
     def run(self, rules: Sequence[Rule]) -> int:
         """Apply rules in one pass, the first that fits gives the reason; how many rows went."""
@@ -82,6 +92,10 @@ def clean(source: Source, settings: Settings, rejects: Path, now: int | None = N
     """
     sieve = _Sieve(source, settings)
     sieve.run(row_rules(settings.clean, settings.data, source.columns, now))
+    if source.feedback is not None:
+        data = recorded(settings)
+        events = parse(source.feedback, data, RECORDED)
+        sieve.add(events, row_rules(settings.clean, data, RECORDED, now))
     for rule in log_rules(settings.clean, source.columns):
         sieve.run([rule])
     sieve.run_to_fixed_point(core_rules(settings.clean))
@@ -97,6 +111,12 @@ def clean(source: Source, settings: Settings, rejects: Path, now: int | None = N
         raise DataError(_nothing_left(sieve, everything))
     events = sieve.left.select("user", "item", "seconds", "weight", "row")
     return Cleaned(events, sieve.rows_in, list(sieve.taken.items()))
+
+
+def recorded(settings: Settings) -> Data:
+    """What parses recorded events, which always have a type."""
+    weights = settings.data.event_weights or dict.fromkeys(_RECORDED, 1.0)
+    return settings.data.model_copy(update={"event_weights": weights})
 
 
 def _count(table: Table) -> int:

@@ -33,6 +33,15 @@ _ARRAYS = (
 )
 
 
+def newest_before(
+    item: NDArray[np.int32], start: NDArray[np.int64], end: NDArray[np.int64], length: int
+) -> NDArray[np.int32]:
+    """Newest of the events ``start:end`` of M rows: int32 [M, length], padded left with 0."""
+    index = end[:, None] - np.arange(length, 0, -1)
+    inside = index >= start[:, None]
+    return np.where(inside, item[np.maximum(index, 0)], 0).astype(np.int32)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """U users, N items, E events, G categories, M events of held-out items.
@@ -116,10 +125,7 @@ class Dataset:
         self, users: NDArray[np.int64], end: NDArray[np.int64], length: int
     ) -> NDArray[np.int32]:
         """Newest events of each user before position ``end``: int32 [M, length], padded left."""
-        back = np.arange(length, 0, -1)
-        index = end[:, None] - back[None, :]
-        inside = index >= self.offsets[users][:, None]
-        return np.where(inside, self.item[np.maximum(index, 0)], 0).astype(np.int32)
+        return newest_before(self.item, self.offsets[users], end, length)
 
     def seen(self, part: Part, user: int) -> NDArray[np.int32]:
         """All events of one user before its target in ``part``, oldest first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builders.dataset.settings import Data
@@ -13,15 +13,17 @@ from ensembles.errors import DataError
 
 @dataclass(frozen=True)
 class SourceFiles:
-    """The files of one data set; ``items`` and ``users`` are None where there are none."""
+    """The files of one data set; all but the log are None where there are none."""
 
     events: Path
     items: Path | None = None
     users: Path | None = None
+    feedback: Path | None = None
 
     def paths(self) -> list[Path]:
         """The files that exist, the log first."""
-        return [path for path in (self.events, self.items, self.users) if path is not None]
+        there = (self.events, self.items, self.users, self.feedback)
+        return [path for path in there if path is not None]
 
 
 def locate(data: Data, log: Callable[[str], None] = lambda _: None) -> SourceFiles:
@@ -39,6 +41,19 @@ def locate(data: Data, log: Callable[[str], None] = lambda _: None) -> SourceFil
     Raises:
         DataError: nothing is there, or the folder does not hold what its format needs.
     """
+    files = _locate_log(data, log)
+    if not data.feedback:
+        return files
+    feedback = Path(data.feedback)
+    if not feedback.is_file():
+        raise DataError(
+            f"{feedback} does not exist (looked in {Path.cwd()}); [data] feedback is the file of "
+            "recorded events that 'millirank retrain' writes"
+        )
+    return replace(files, feedback=feedback)
+
+
+def _locate_log(data: Data, log: Callable[[str], None]) -> SourceFiles:
     if not data.path and data.wheel == "ml-100k":
         return _recbole(movielens_100k(log))
     if not data.path:

@@ -64,13 +64,14 @@ def parse(events: Table, data: Data, columns: Columns) -> Table:
     return events.mutate(
         user=events.user.strip(),
         item=events.item.strip(),
-        seconds=_seconds(events.timestamp) if columns.timestamp else events.row,
+        seconds=seconds_of(events.timestamp) if columns.timestamp else events.row,
         number=events.value.strip().try_cast("float64"),
         weight=weight.cast("float64"),
     )
 
 
-def _seconds(text: StringValue) -> IntegerValue:
+def seconds_of(text: StringValue) -> IntegerValue:
+    """Seconds since the epoch of a number or an ISO 8601 date; null where it is neither."""
     number = text.strip().try_cast("float64")
     number = number.between(-_FARTHEST, _FARTHEST).ifelse(number, ibis.null("float64"))
     # The pattern keeps out words that a backend accepts as a time ("infinity", "epoch").

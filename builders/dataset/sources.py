@@ -29,6 +29,10 @@ _MOVIELENS = Columns(
 )
 
 
+RECORDED = Columns(event="event")
+"""Columns of recorded events."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A log as it came, nothing cleaned yet.
@@ -40,6 +44,7 @@ class Source:
         items: ``item``, ``title``, ``categories``, ``text`` as text, or None.
         users: ``user`` and one text column per attribute, or None.
         columns: names in the source; an empty name means that it has none.
+        feedback: recorded events, of the columns of ``events``, or None; ``row`` goes on there.
     """
 
     events: Table
@@ -47,6 +52,7 @@ class Source:
     items: Table | None
     users: Table | None
     columns: Columns
+    feedback: Table | None = None
 
 
 def connect(folder: Path) -> Any:
@@ -77,6 +83,9 @@ def open_source(con: Any, data: Data, files: SourceFiles) -> Source:
         path = files.items or files.events
         table = _read(con, path, data.format).rows if files.items else log.rows
         source = replace(source, items=_items(table, columns, path))
+    if files.feedback is not None:
+        table = _events(_read_parquet(con, files.feedback).rows, RECORDED, files.feedback)
+        source = replace(source, feedback=table.mutate(row=table.row + events.count().as_scalar()))
     if files.users is not None:
         table = _read(con, files.users, data.format).rows
         source = replace(source, users=_users(table, columns.user, files.users))

@@ -47,7 +47,9 @@ def history(manifest: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Data, settings, stages, compression, quality, graphs, tools and the command."""
     figures = manifest.get("figures", {})
     data = {name: f"sha256 {digest[:16]}" for name, digest in manifest.get("data", {}).items()}
-    yield _pairs("data", data)
+    yield _pairs("data", {**data, **manifest.get("trained_on", {})})
+    if "retrained" in manifest:
+        yield _pairs("compared with the release before", _compared(manifest["retrained"]))
     yield _pairs("settings that are not the default", _changed(manifest.get("settings", {})))
     yield _pairs("stages", manifest.get("stages", {}))
     if "tuned" in manifest:  # The trials are for machines.
@@ -65,6 +67,10 @@ def history(manifest: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield _pairs("tools", tools)
     count = len(manifest.get("files", {}))
     yield Text(f"{count} files; made again by: {manifest.get('command', 'unknown')}")
+
+
+def _compared(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{name: v for name, v in found.items() if name != "quality"}, **found["quality"]}
 
 
 def _quality(found: Any) -> Iterator[RenderableType]:

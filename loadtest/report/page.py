@@ -10,12 +10,12 @@ from loadtest.capacity import Step
 from loadtest.report import budget_plot, plots
 from loadtest.report.comparison import Comparison, interval, worded
 from loadtest.report.figure import plotly_script
-from loadtest.report.markup import document, facts, heading, table
 from loadtest.report.noise import CONFIDENCE, MIN_BLOCKS
 from loadtest.report.series import ENOUGH, series
 from loadtest.report.stored import StoredRun
 from loadtest.spent import Traced
 from loadtest.tables import BUDGET_HEADINGS, budget_rows
+from serving.markup import document, facts, heading, table
 
 
 def page(stored: StoredRun, compared: Sequence[Comparison] = (), curve: Sequence[Step] = ()) -> str:

@@ -87,6 +87,8 @@ def test_the_release_is_whole_and_tells_how_it_came_to_be(built, log):
     assert manifest["figures"]["served_check"]["largest_difference"] < 1e-3
     assert "torch" in manifest["tools"]
     assert manifest["data"] == {"log.csv": hashlib.sha256(log.read_bytes()).hexdigest()}
+    known = {"newest": 1011, "events": 480, "recorded": 0, "exported": 0}
+    assert manifest["trained_on"] == known
     assert not list(built.rglob("*.pkl"))
     assert not list((repository).rglob("*.pt"))
 

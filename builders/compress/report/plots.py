@@ -62,7 +62,7 @@ def pareto_plot(result: ChainResult, front: Sequence[Tried]) -> str:
         ticktext=[f"{tick:g}" for tick in _TICKS],
     )
     figure.update_yaxes(title="NDCG@10 on validation", tickformat=".4f")
-    return _html(figure, 460)
+    return as_html(figure, 460)
 
 
 def layer_plot(p: PassResult) -> str:
@@ -73,7 +73,7 @@ def layer_plot(p: PassResult) -> str:
     )
     figure.update_xaxes(title=escape(p.layers_title), title_standoff=6)
     figure.update_yaxes(autorange="reversed", type="category", automargin=True, dtick=1)
-    return _html(figure, 110 + _BAR_PIXELS * len(names))
+    return as_html(figure, 110 + _BAR_PIXELS * len(names))
 
 
 def _add_trials(figure: go.Figure, front: Sequence[Tried]) -> None:
@@ -122,7 +122,8 @@ def _add(
     )
 
 
-def _html(figure: go.Figure, height: int) -> str:
+def as_html(figure: go.Figure, height: int) -> str:
+    """A fragment that needs the script of the page, of ``height`` pixels."""
     figure.update_layout(
         height=height,
         margin={"l": 10, "r": 10, "t": 10, "b": 10},

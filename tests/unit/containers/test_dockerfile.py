@@ -5,6 +5,8 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -94,4 +96,26 @@ def test_what_is_copied_reaches_the_build_and_data_does_not() -> None:
     assert code <= {
         *("millirank.py", "ensembles", "serving", "loadtest", "builders", "model_repository"),
         *("loadtest/__init__.py", "loadtest/command.py", "model_repository/features/1"),
+        *(f"builders/{name}.py" for name in ("__init__", "torchvision_operators", "command_line")),
+        *("builders/outcomes_command.py", "builders/retrain_command.py"),
     }
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_image_has_what_the_command_line_imports(target: str) -> None:
+    script = (
+        "import sys, millirank; print(*(getattr(m, '__file__', '') for m in sys.modules.values()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    own = {Path(name) for name in done.stdout.split() if Path(name).is_relative_to(ROOT)}
+    imported = {path.relative_to(ROOT) for path in own if ".venv" not in path.parts}
+    assert Path("millirank.py") in imported
+    copied = [
+        Path(word)
+        for line in re.findall(r"^COPY (?!--from)(.*)$", stage(f"{target}-installed"), re.M)
+        for word in line.split()[:-1]
+    ]
+    missing = {str(p) for p in imported if not any(p.is_relative_to(c) for c in copied)}
+    assert missing == set()

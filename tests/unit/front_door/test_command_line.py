@@ -79,6 +79,10 @@ def test_help_imports_nothing_heavy():
         (["latency", "nowhere"], 1, "error: expected a model repository"),
         (["serve", "nowhere"], 1, "error: expected a model repository"),
         (["serve", "nowhere", "--token-file", "nowhere"], 1, "cannot read the token file nowhere"),
+        (["retrain", "nowhere"], 2, "Missing option '--events'"),
+        (["retrain", "nowhere", "--events", "e"], 1, "error: cannot read the settings file"),
+        (["retrain", ".", "--events", "e"], 1, "error: expected a model repository"),
+        (["outcomes", "--events", "nowhere", "--out", "o"], 1, "error: nowhere is no folder"),
         (["recommend"], 2, "Missing option '--user'"),
         (
             ["recommend", "--user", "1", "--server", "127.0.0.1:9", "--repository", "nowhere"],

@@ -53,6 +53,15 @@ def test_a_tuned_release_says_so():
     assert "77" not in text
 
 
+def test_a_retrained_release_says_what_it_knows_and_how_it_compared():
+    quality = {"ndcg10": 0.5, "change": 0.25, "low": -0.125, "high": 0.75}
+    retrained = {"current": 3, "queries": 4321, "quality": quality}
+    text = printed({**ABOUT, "trained_on": {"recorded": 1234}, "retrained": retrained})
+    assert "recorded 1234" in text
+    assert "compared with the release before current 3 queries 4321" in text
+    assert "low -0.125" in text
+
+
 def test_a_compressed_release_shows_every_pass_quality_and_graph():
     figures = {
         "train": {"epochs": 3, "minutes": 1.5},

@@ -1,0 +1,1 @@
+"""What became of what was shown: impressions, clicks and rates by release."""

@@ -1,0 +1,1 @@
+"""Recorded events become a fresher release, when it is not worse than the one before."""
