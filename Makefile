@@ -4,8 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow check docker-files secrets serve render test-damaged bench-beauty \
         bench-compress bench-catalogue bench-posters bench-fashion bench-preprocess bench-growth \
-        bench-peers bench-generator bench-shared bench-state test-failover test-retrain loadtest soak \
-        requirements sbom \
+        bench-peers bench-generator bench-shared bench-state bench-record test-failover test-killed \
+        test-retrain loadtest soak requirements sbom \
         docker-check clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -123,6 +123,12 @@ test-retrain: $(INSTALLED) ## Retrain as cron does: killed, run again, served; s
 
 test-failover: $(INSTALLED) ## Kill one of two servers behind HAProxy under load, with and without retries
 	@MILLIRANK_FAILOVER=1 $(BIN)/python -m pytest -q -s tests/triton/test_failover.py
+
+bench-record: $(INSTALLED) ## Time until an event is durable, beside the disk's own, and until an answer knows it
+	@MILLIRANK_BENCH_RECORD=$(REPOSITORY) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -n 0 tests/benchmarks/test_record_speed.py
+
+test-killed: $(INSTALLED) ## kill -9 of the server and its processes while events are recorded, 60 times
+	@MILLIRANK_KILLS=60 $(BIN)/python -m pytest -q -s -n 0 --timeout 1800 tests/triton/test_killed.py
 
 soak: $(INSTALLED) ## Ten minutes at half the capacity: no error, no growth of memory
 	@$(BIN)/millirank loadtest $(REPOSITORY) --scenario soak \

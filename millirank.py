@@ -15,7 +15,9 @@ from builders.retrain_command import retrain
 from ensembles.errors import MillirankError
 from loadtest.command import loadtest
 from serving.asking_options import DEMO, asking, protocols
+from serving.events_command import events
 from serving.recommend_command import recommend
+from serving.record_command import record
 from serving.serve_command import serve
 from serving.state_command import state
 
@@ -101,13 +103,8 @@ def compress(
         raise click.exceptions.Exit(1)
 
 
-cli.add_command(outcomes)
-cli.add_command(retrain)
-cli.add_command(serve)
-cli.add_command(state)
-
-
-cli.add_command(recommend)
+for command in (serve, state, recommend, record, events, retrain, outcomes):
+    cli.add_command(command)
 
 
 @cli.command()

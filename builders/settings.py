@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from builders.compress.settings import Compress
 from builders.dataset.settings import Clean, Data, Feedback, Split
+from builders.publish.recording import Record
 from builders.ranker.settings import Ranker
 from builders.section import Section
 from builders.visual.settings import Visual
@@ -150,6 +151,7 @@ class Settings(Section):
     compress: Compress = Compress()
     export: Export = Export()
     serving: Serving = Serving()
+    record: Record = Record()
     visual: Visual = Visual()
 
     @property

@@ -90,6 +90,22 @@ DEGRADED = TensorSpec("degraded", DataType.BOOL, (1,))
 """The user state could not be read: the answer knows only what the request carries. A tensor,
 since the Python backend of Triton 2.51 offers no response parameters."""
 
+# What is recorded: one event a row. 0, or an empty text, stands for none in what is optional.
+EVENT_ITEM = TensorSpec("item_id", DataType.BYTES, (1,))
+EVENT = TensorSpec("event", DataType.BYTES, (1,))
+TIMESTAMP = TensorSpec("timestamp", DataType.INT64, (1,), optional=True)
+"""Seconds since the epoch; the server's clock where there is none."""
+EVENT_ID = TensorSpec("event_id", DataType.BYTES, (1,), optional=True)
+"""The same event sent again has the same; the server makes one where there is none."""
+REQUEST_ID = TensorSpec("request_id", DataType.BYTES, (1,), optional=True)
+POSITION = TensorSpec("position", DataType.INT32, (1,), optional=True)
+RELEASE = TensorSpec("release", DataType.INT32, (1,), optional=True)
+"""With the request id and the position, from 1: the recommendation that the event answers."""
+SHOWN_SCORE = TensorSpec("score", DataType.FP32, (1,), optional=True)
+"""Of an impression, which servers record themselves."""
+ACCEPTED = TensorSpec("accepted", DataType.UINT8, (1,))
+"""1: stored now; 2: it was there already."""
+
 # Between the steps: few tensors, item numbers instead of ids, padded to the release's lengths.
 HEAD_FEATURES = 5
 """What the ranker's head reads of them: neighbour score, factor score, popularity, recency,

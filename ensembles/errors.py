@@ -11,6 +11,7 @@ MillirankError
 ├── RequestError           a request that got no answer
 │   ├── InvalidRequest     the request itself is at fault; sending it again cannot help
 │   ├── DeadlineExceeded   no answer within the caller's deadline
+│   ├── RateLimited        more events of one user than the server takes; send them later
 │   └── ServerUnavailable  nobody answered, or the server is overloaded
 ├── LoadTestError          a load test that could not be carried out
 └── MissingExtra           an optional part that is not installed
@@ -64,6 +65,10 @@ class InvalidRequest(RequestError):
 
 class DeadlineExceeded(RequestError):
     """No answer came within the caller's deadline."""
+
+
+class RateLimited(RequestError):
+    """More events of one user than the server takes in a minute; none of the request is stored."""
 
 
 class ServerUnavailable(RequestError):

@@ -5,11 +5,12 @@ Profiles differ in backends and instance kinds only; tensors are the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ensembles.contracts import MAX_BATCH
 from ensembles.errors import ContractError
+from ensembles.record import RECORD, Recording
 
 
 class Backend(StrEnum):
@@ -40,6 +41,7 @@ class Knobs:
         visual_weight: what a request's picture counts against the user's history, 0 to 1.
         visual_candidates: items that look like it and join the candidates.
         picture_cache_mb: memory of the server for vectors of pictures that come again; 0 for none.
+        record: what ``record`` takes; None for a repository without it.
         fuse_steps: the profile's adjacent Python steps run as one model.
     """
 
@@ -58,6 +60,7 @@ class Knobs:
     visual_weight: float = 0.5
     visual_candidates: int = 100
     picture_cache_mb: int = 0
+    record: Recording | None = field(default_factory=Recording)
     fuse_steps: bool = True
 
     def __post_init__(self) -> None:
@@ -93,7 +96,7 @@ class Profile:
         return self.backends[step]
 
 
-_STEPS = ("preprocess", "image_encoder", "features", "ranker", "policy")
+_STEPS = ("preprocess", "image_encoder", "features", "ranker", "policy", RECORD.name)
 _ENGINES = dict.fromkeys(("image_encoder", "ranker"), Backend.TENSORRT)
 
 # Pictures take long and their batches are small: the steps before stay models of their own.

@@ -26,6 +26,7 @@ from ensembles.fuse import FUSED, fuse
 from ensembles.pipeline import Pipeline, Step
 from ensembles.profiles import CPU, GPU, Backend, Knobs, Profile
 from ensembles.recommend import FEATURES, IMAGE_ENCODER, PREPROCESS, RANKER
+from ensembles.record import RECORD
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
@@ -37,8 +38,9 @@ _TRITON_TYPES = {
 _WARM_UP_TEXT = struct.pack("<I", 7).decode() + "warm-up"
 """One BYTES element as Triton reads it from a file: its length, then its content."""
 _BY_SIZE = (RANKER.name, IMAGE_ENCODER.name, FUSED)
-_WARM_UP_ALONE = (PREPROCESS.name, IMAGE_ENCODER.name)
-"""On the processor these steps warm themselves up: what fits them is a release's own."""
+_WARM_UP_ALONE = (PREPROCESS.name, IMAGE_ENCODER.name, RECORD.name)
+"""On the processor these steps warm themselves up: what fits them is a release's own. An event is
+never made up."""
 PICTURE_CACHE = "picture_cache_mb"
 """Parameter of the image encoder; the size itself is the server's, which reads it there."""
 _HEADER = "# Rendered by ensembles/render.py (make render); do not edit by hand.\n"
@@ -59,6 +61,11 @@ def render(pipelines: Sequence[Pipeline], release: int, knobs: Knobs) -> dict[Pa
         for t in step.inputs:
             if t.datatype == DataType.BYTES and not t.optional:
                 files[Path(step.name, "warmup", t.name)] = _WARM_UP_TEXT
+    if knobs.record:
+        record = _step(RECORD, CPU, knobs)
+        # One process of a server writes: those of two releases would wait for each other.
+        record.version_policy.specific.versions.append(release)
+        files[Path(RECORD.name, "config.pbtxt")] = _text(record)
     for pipeline, served in zip(pipelines, on_cpu, strict=True):
         if fuse(pipeline, CPU) != pipeline:
             on_gpu = _text(_ensemble(pipeline, release, knobs))
@@ -129,7 +136,8 @@ def _step(step: Step, profile: Profile, knobs: Knobs) -> pb.ModelConfig:
         _batch_ragged(config)
     on_gpu, engine = step.name in profile.on_gpu, backend == Backend.TENSORRT
     config.instance_group.add(
-        count=1 if engine else knobs.instances, kind="KIND_GPU" if on_gpu else "KIND_CPU"
+        count=1 if engine or step == RECORD else knobs.instances,
+        kind="KIND_GPU" if on_gpu else "KIND_CPU",
     )
     if engine and step.name == RANKER.name:
         # The engine has an optimisation profile for each count; Triton takes the first only, if
@@ -198,7 +206,10 @@ def _parameters(step: Step, backend: Backend, knobs: Knobs) -> dict[str, str]:
     """Settings that a Python step reads when it starts, as strings."""
     if step.name == FUSED:
         members = (_parameters(member, backend, knobs) for member in (FEATURES, RANKER))
-        return {name: value for member in members for name, value in member.items()}
+        shown = str(knobs.record.impressions if knobs.record else 0.0)
+        return {n: v for member in members for n, v in member.items()} | {"impressions": shown}
+    if step == RECORD and knobs.record:
+        return {"state": knobs.state, **knobs.record.parameters()}
     if step.name == PREPROCESS.name:
         return {"image_bytes": str(LIMITS.image_bytes), "image_pixels": str(LIMITS.image_pixels)}
     if step.name == FEATURES.name:

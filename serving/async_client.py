@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self
 
 from ensembles.errors import DeadlineExceeded, MissingExtra, RequestError, ServerUnavailable
+from ensembles.record import RECORD
 from serving import grpc_wire, http_wire
 from serving.client import RETRY_SECONDS, ProtocolName, named
+from serving.events import Event, Recorded, check_recorded, decode_recorded, encode_events
 from serving.grpc_channel import named_tls, open_channel
 from serving.messages import (
     BARE,
@@ -40,7 +42,7 @@ class AsyncTransport(Protocol):
 
 
 class AsyncClient:
-    """Asks a server for recommendations; as ``Client``, including its one retry."""
+    """Asks for recommendations and records events; as ``Client``, including its one retry."""
 
     def __init__(
         self,
@@ -77,32 +79,63 @@ class AsyncClient:
     ) -> list[Recommendation]:
         """The answers to the rows of a single request; see ``Client.recommend_many``."""
         tensors = encode(requests)
+        model = self._model or ensemble_for(tensors)
         start = time.perf_counter()
-        deadline = start + (self._timeout if timeout is None else timeout)
         request_id = new_request_id()
-        with call_span(request_id, len(requests)) as headers:
+        contents, release = await self._asked(model, tensors, len(requests), timeout, request_id)
+        return decode(contents, len(requests), release, time.perf_counter() - start, request_id)
+
+    async def record(
+        self,
+        event: Event,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> Recorded:
+        """Store what a user did; see ``Client.record``."""
+        return (await self.record_many([event], timeout=timeout))[0]
+
+    async def record_many(
+        self,
+        events: Sequence[Event],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> list[Recorded]:
+        """Store events, all or none; see ``Client.record_many``."""
+        tensors, request_id = encode_events(events), new_request_id()
+        contents, _ = await self._asked(RECORD.name, tensors, len(events), timeout, request_id)
+        return decode_recorded(contents, len(events))
+
+    async def _asked(
+        self,
+        model: str,
+        tensors: Sequence[WireTensor],
+        rows: int,
+        timeout: float | None,  # noqa: ASYNC109
+        request_id: str,
+    ) -> tuple[dict[str, bytes], str]:
+        """Tensors and release of the answer; asks once more where nobody answered."""
+        deadline = time.perf_counter() + (self._timeout if timeout is None else timeout)
+        with call_span(request_id, rows) as headers:
             sent = Sent(request_id, headers)
             try:
-                reply = await self._infer(tensors, deadline, sent)
+                return await self._infer(model, tensors, deadline, sent)
             except ServerUnavailable:
                 if time.perf_counter() + RETRY_SECONDS >= deadline:
                     raise
                 await asyncio.sleep(RETRY_SECONDS)
-                reply = await self._infer(tensors, deadline, sent)
-        contents, release = reply
-        return decode(contents, len(requests), release, time.perf_counter() - start, request_id)
+                return await self._infer(model, tensors, deadline, sent)
 
     async def _infer(
-        self, tensors: Sequence[WireTensor], deadline: float, sent: Sent
+        self, model: str, tensors: Sequence[WireTensor], deadline: float, sent: Sent
     ) -> tuple[dict[str, bytes], str]:
         left = deadline - time.perf_counter()
         if left <= 0:
             raise DeadlineExceeded("the deadline passed before the request was sent")
-        model = self._model or ensemble_for(tensors)
         try:
             return await self._transport.infer(model, tensors, left, sent)
         except RequestError as e:
             check_pictures_are_taken(e, model)
+            check_recorded(e)
             raise
 
     async def close(self) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, Self, TypeVar
 
 from ensembles.errors import DeadlineExceeded, RequestError, ServerUnavailable, SettingsError
+from ensembles.record import RECORD
 from serving import grpc_wire
+from serving.events import Event, Recorded, check_recorded, decode_recorded, encode_events
 from serving.grpc_channel import named_tls, open_channel
 from serving.http_transport import HttpTransport
 from serving.messages import (
@@ -27,7 +29,7 @@ from serving.shared_memory import SharedPictures
 from serving.tls import TLS
 from serving.trace_context import call_span
 
-__all__ = ["TLS", "Client", "Recommendation", "Request"]
+__all__ = ["TLS", "Client", "Event", "Recommendation", "Recorded", "Request"]
 
 ProtocolName = Literal["grpc", "http"]
 Choice = TypeVar("Choice")
@@ -59,10 +61,11 @@ def named(protocol: str, transports: Mapping[str, Choice]) -> Choice:
 
 
 class Client:
-    """Asks a server for recommendations; threads may share one.
+    """Asks a server for recommendations, and tells it what users did; threads may share one.
 
-    A request that nobody answered is sent once more within its deadline: asking changes nothing
-    on the server, so that is safe. Wrong requests and missed deadlines are never repeated.
+    A request that nobody answered is sent once more within its deadline. That is safe: asking
+    changes nothing on the server, and an event is stored once by its id. Wrong requests and missed
+    deadlines are never repeated.
     """
 
     def __init__(
@@ -122,32 +125,65 @@ class Client:
         ``recommend`` raises.
         """
         tensors = encode(requests)
+        model = self._model or ensemble_for(tensors)
         start = time.perf_counter()
-        deadline = start + (self._timeout if timeout is None else timeout)
         request_id = new_request_id()
-        with call_span(request_id, len(requests)) as headers:
+        contents, release = self._asked(model, tensors, len(requests), timeout, request_id)
+        return decode(contents, len(requests), release, time.perf_counter() - start, request_id)
+
+    def record(self, event: Event, *, timeout: float | None = None) -> Recorded:
+        """Store what a user did; when this returns, it is durable and recommendations see it.
+
+        It may be sent again, by this client or a caller: an event id is stored once.
+
+        Raises:
+            InvalidRequest: something is wrong with it, or the server records nothing.
+            RateLimited: more events of one user than the server takes.
+            DeadlineExceeded: no answer within ``timeout`` seconds; it may be stored or not.
+            ServerUnavailable: nobody answers, or the server cannot write its user state.
+            RequestError: the server failed.
+        """
+        return self.record_many([event], timeout=timeout)[0]
+
+    def record_many(
+        self, events: Sequence[Event], *, timeout: float | None = None
+    ) -> list[Recorded]:
+        """Store up to ``MAX_BATCH`` events, all or none; raises what ``record`` raises."""
+        tensors, request_id = encode_events(events), new_request_id()
+        contents, _ = self._asked(RECORD.name, tensors, len(events), timeout, request_id)
+        return decode_recorded(contents, len(events))
+
+    def _asked(
+        self,
+        model: str,
+        tensors: Sequence[WireTensor],
+        rows: int,
+        timeout: float | None,
+        request_id: str,
+    ) -> tuple[dict[str, bytes], str]:
+        """Tensors and release of the answer; asks once more where nobody answered."""
+        deadline = time.perf_counter() + (self._timeout if timeout is None else timeout)
+        with call_span(request_id, rows) as headers:
             sent = Sent(request_id, headers)
             try:
-                reply = self._infer(tensors, deadline, sent)
+                return self._infer(model, tensors, deadline, sent)
             except ServerUnavailable:
                 if time.perf_counter() + RETRY_SECONDS >= deadline:
                     raise
                 time.sleep(RETRY_SECONDS)
-                reply = self._infer(tensors, deadline, sent)
-        contents, release = reply
-        return decode(contents, len(requests), release, time.perf_counter() - start, request_id)
+                return self._infer(model, tensors, deadline, sent)
 
     def _infer(
-        self, tensors: Sequence[WireTensor], deadline: float, sent: Sent
+        self, model: str, tensors: Sequence[WireTensor], deadline: float, sent: Sent
     ) -> tuple[dict[str, bytes], str]:
         left = deadline - time.perf_counter()
         if left <= 0:
             raise DeadlineExceeded("the deadline passed before the request was sent")
-        model = self._model or ensemble_for(tensors)
         try:
             return self._transport.infer(model, tensors, left, sent)
         except RequestError as e:
             check_pictures_are_taken(e, model)
+            check_recorded(e)
             raise
 
     def close(self) -> None:

@@ -120,25 +120,25 @@ def encode(requests: Sequence[Request]) -> list[WireTensor]:
 def _encode_basics(requests: Sequence[Request]) -> list[WireTensor]:
     try:
         return [
-            _bytes_tensor(c.USER_ID, [[r.user_id] for r in requests]),
+            bytes_tensor(c.USER_ID, [[r.user_id] for r in requests]),
             WireTensor(
                 c.K, (len(requests), 1), struct.pack(f"<{len(requests)}i", *(r.k for r in requests))
             ),
-            _bytes_tensor(c.CANDIDATES, [r.candidates or () for r in requests]),
-            _bytes_tensor(c.RECENT, [r.recent or () for r in requests]),
+            bytes_tensor(c.CANDIDATES, [r.candidates or () for r in requests]),
+            bytes_tensor(c.RECENT, [r.recent or () for r in requests]),
         ]
     except (struct.error, UnicodeEncodeError) as e:
         raise InvalidRequest(f"expected ids that are text and k as a 32-bit number: {e}") from e
 
 
-def _bytes_tensor(spec: TensorSpec, rows: Sequence[Sequence[str]]) -> WireTensor:
+def bytes_tensor(spec: TensorSpec, rows: Sequence[Sequence[str]]) -> WireTensor:
+    """A BYTES tensor; shorter rows are filled up with empty strings."""
     width = max(map(len, rows))
     parts: list[bytes] = []
     for row in rows:
         for value in row:
             raw = value.encode()
             parts += (struct.pack("<I", len(raw)), raw)
-        # Shorter rows are filled up with empty strings.
         parts.append(bytes(4 * (width - len(row))))
     return WireTensor(spec, (len(rows), width), b"".join(parts))
 

@@ -50,3 +50,13 @@ def _hold(held: ExitStack, host: str, port: int, role: str) -> int:
         ) from e
     number: int = holder.getsockname()[1]
     return number
+
+
+def listens(address: str) -> bool:
+    """Whether somebody listens at ``host:port``."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=2):
+            return True
+    except OSError:
+        return False

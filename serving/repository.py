@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ensembles.errors import ReleaseError
 from ensembles.recommend import ENCODE_IMAGE, IMAGE_ENCODER, RECOMMEND, RECOMMEND_VISUAL
+from ensembles.record import RECORD
 from ensembles.render import PICTURE_CACHE
 
 _SERVED = re.compile(r"^\s*versions:\s*(\d+)\s*$", re.MULTILINE)
@@ -50,12 +51,12 @@ def current_release(repository: Path) -> int:
 
 
 def models_to_load(repository: Path) -> tuple[str, ...]:
-    """The ensembles: Triton loads the steps that they name, and none that only others need.
+    """The ensembles, whose steps Triton loads with them, and ``record``.
 
     ``*``, everything, for a repository that holds none of ours.
     """
-    ensembles = (p.name for p in (ENCODE_IMAGE, RECOMMEND_VISUAL, RECOMMEND))
-    there = tuple(n for n in ensembles if (repository / n / "config.pbtxt").is_file())
+    models = (m.name for m in (ENCODE_IMAGE, RECOMMEND_VISUAL, RECOMMEND, RECORD))
+    there = tuple(n for n in models if (repository / n / "config.pbtxt").is_file())
     return there or ("*",)
 
 

@@ -20,6 +20,7 @@ from ensembles.errors import ServerError
 from serving import guard
 from serving.binary import find_installation
 from serving.options import ServerOptions, command_line
+from serving.ports import listens
 from serving.repository import models_to_load
 from serving.server_log import explain
 from serving.server_output import FollowedOutput
@@ -158,7 +159,8 @@ class TritonServer:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self.options.ready_seconds
-        while not self.ready():
+        # The metrics come some 40 ms after the rest.
+        while not (self.ready() and listens(self.metrics)):
             if not self.alive():
                 raise ServerError(f"tritonserver did not start:\n{self.errors()}")
             if time.monotonic() > deadline:

@@ -35,6 +35,7 @@ from ensembles.recommend import (
     chains,
     step_names,
 )
+from ensembles.record import RECORD
 from ensembles.render import write_configs
 from serving.durable import sync, sync_tree
 from serving.manifest import write_manifest
@@ -65,6 +66,7 @@ def knobs_of(settings: Settings) -> Knobs:
         visual_weight=settings.visual.weight,
         visual_candidates=settings.visual.candidates,
         picture_cache_mb=s.picture_cache_mb,
+        record=settings.record.recording(settings.data.event_weights),
     )
 
 
@@ -74,6 +76,8 @@ def chains_of(
     """The ensembles that a release needs, by what lies in its version folders."""
     fused = (repository / FUSED / str(release)).is_dir()
     knobs = replace(knobs_of(settings), fuse_steps=fused)
+    if not (repository / RECORD.name / str(release)).is_dir():  # a release from before it
+        knobs = replace(knobs, record=None)
     table = repository / FEATURES.name / str(release) / ITEM_VECTORS
     lookup = table.is_file()
     if lookup:
@@ -105,7 +109,7 @@ def assemble(
         visual: None for a release that takes no pictures.
     """
     steps = step_names(chains(lookup=False, visual=visual is not None))
-    for step in (*steps, *([FUSED] if settings.serving.fuse_steps else [])):
+    for step in (*steps, RECORD.name, *([FUSED] if settings.serving.fuse_steps else [])):
         shutil.copytree(
             SOURCE / step / "1",
             staging / step / "1",

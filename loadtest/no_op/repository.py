@@ -20,7 +20,7 @@ _NO_OP = Pipeline(
 
 def write_no_op(folder: Path) -> Path:
     """Write the repository to ``folder``, which comes back."""
-    write_configs(folder, (_NO_OP,), 1, Knobs(fuse_steps=False))
+    write_configs(folder, (_NO_OP,), 1, Knobs(fuse_steps=False, record=None))
     (folder / RECOMMEND.name / "1").mkdir()
     (folder / _STEP.name / "1").mkdir()
     shutil.copy(Path(__file__).with_name("model.py"), folder / _STEP.name / "1")

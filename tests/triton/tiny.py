@@ -14,6 +14,7 @@ from builders.publish.step_files import link_members
 from ensembles.fuse import FUSED
 from ensembles.profiles import Knobs
 from ensembles.recommend import RECOMMEND, chains, step_names
+from ensembles.record import RECORD
 from ensembles.render import write_configs
 from ensembles.step_code import load_step
 from tests.triton.tiny_visual import write_visual_files
@@ -166,7 +167,7 @@ def make_release(
     """
     repository, state = root / "repository", root / "state"
     pipelines = chains(lookup=lookup, visual=visual)
-    for step in (*step_names(pipelines), *([FUSED] if fused else [])):
+    for step in (*step_names(pipelines), RECORD.name, *([FUSED] if fused else [])):
         shutil.copytree(
             SOURCE / step / "1",
             repository / step / str(release),

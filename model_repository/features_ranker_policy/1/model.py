@@ -12,10 +12,12 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from .chain_step import BatchLog, Stages, Told, merged
+from .chain_step import BatchLog, Impressions, Stages, Told, merged, stored
 from .features_step import COUNTED, FeatureService, Measures, isolated
 from .policy_step import answer, load_item_ids
 from .ranker_step import Scorer
+
+DROPPED = {"impressions_dropped": "Requests chosen for the event log that did not get there"}
 
 
 class TritonPythonModel:
@@ -32,21 +34,28 @@ class TritonPythonModel:
         self.scorer = Scorer(version / "model.onnx", int(parameters["threads"]))
         self.decide = partial(answer, item_ids=load_item_ids(version / "tables" / "item_ids.json"))
         stages = {"features": self.features, "ranker": self.rank, "policy": self.choose}
-        self.measures = Measures(pb_utils, args, COUNTED, list(stages))
+        self.measures = Measures(pb_utils, args, COUNTED | DROPPED, list(stages))
         log = BatchLog(os.environ.get("MILLIRANK_STAGE_LOG", ""))
         self.stages = Stages(stages, self.measures.spent, log)
+        self.shown = Impressions(
+            float(parameters["impressions"]),
+            int(args["model_version"]),
+            partial(stored, pb_utils),
+            lambda requests: self.measures.count([0] * len(COUNTED) + [requests], 0),
+        )
         self.told = Told.from_environment(args["model_name"], args["model_version"])
 
     def execute(self, requests: list[Any]) -> list[Any]:
         answers = self.stages.answer(requests)
         self.told.batch(requests, answers, self.stages.passed)
+        self.shown.batch(requests, answers)
         return [respond(answer) for answer in answers]
 
     def features(self, requests: list[Any]) -> list[Any]:
         tensors = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
         answers = isolated(self.service.answer, tensors)
         self.told.found(answers)
-        self.measures.count(self.service.count(answers), len(answers))
+        self.measures.count((*self.service.count(answers), 0), len(answers))
         return [a if isinstance(a, Exception) else a.tensors for a in answers]
 
     def rank(self, tensors: list[Any]) -> list[Any]:
@@ -61,6 +70,7 @@ class TritonPythonModel:
         ]
 
     def finalize(self) -> None:
+        self.shown.close()
         self.told.close()
         self.measures.close()
         self.service.state.close()

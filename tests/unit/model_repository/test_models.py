@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ensembles.record import Recording
 from tests.triton.tiny import HISTORY, Tiny, make_release
 from tests.unit.model_repository import fake_pb_utils
 
@@ -97,6 +98,34 @@ def test_features_without_state_says_so(
     model.finalize()
 
 
+def test_record_stores_and_refuses(
+    tiny: Tiny, warnings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILLIRANK_STATE", f"lmdb://{tmp_path / 'file' / 'state'}")
+    (tmp_path / "file").write_text("in the way")
+    model = load(tiny.repository / "record" / "1", {"state": "", **Recording().parameters()})
+
+    def request(event: bytes, event_id: bytes = b"") -> Any:
+        sent = {"user_id": b"u", "item_id": b"item-1", "event": event, "event_id": event_id}
+        return fake_pb_utils.request(**{n: np.array([[v]], object) for n, v in sent.items()})
+
+    (unwritable,) = model.execute([request(b"click")])
+    assert (unwritable.error.code, unwritable.output_tensors) == ("UNAVAILABLE", [])
+    assert "cannot be written" in unwritable.error.message
+    (tmp_path / "file").unlink()
+    good, bad, again = model.execute(
+        [request(b"click", b"a"), request(b"clck"), request(b"buy", b"a")]
+    )
+    assert good.arrays()["accepted"].tolist() == [[1]]
+    assert again.arrays()["accepted"].tolist() == [[2]]
+    assert again.arrays()["event_id"].tolist() == [[b"a"]]
+    assert (bad.error.code, "did you mean 'click'" in bad.error.message) == ("INVALID_ARG", True)
+    model.finalize()
+    counts = {"stored": 1, "repeated": 1, "refused": 1, "rate_limited": 0, "unwritten": 1}
+    for name, count in counts.items():
+        assert fake_pb_utils.counted(f"millirank_events_{name}_total", release="1") == count
+
+
 def test_ranker_scores_each_request(tiny: Tiny, warnings: list[str]) -> None:
     model = load(tiny.repository / "ranker" / "1", {"threads": "1"})
 
@@ -133,7 +162,7 @@ def test_policy_answers_each_request(tiny: Tiny, warnings: list[str]) -> None:
     assert bad.error.code == "INVALID_ARG"
 
 
-@pytest.mark.parametrize("step", ["features", "ranker", "policy"])
+@pytest.mark.parametrize("step", ["features", "ranker", "policy", "record"])
 def test_model_is_short_and_imports_nothing_of_ours(tiny: Tiny, step: str) -> None:
     version = tiny.repository / step / "1"
     assert len((version / "model.py").read_text().splitlines()) <= 50

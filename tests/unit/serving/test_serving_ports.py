@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from ensembles.errors import ServerError
-from serving.ports import Ports
+from serving.ports import Ports, listens
 
 HERE = "127.0.0.1"
 
@@ -56,3 +56,10 @@ def test_address_of_another_machine(host: str) -> None:
 def test_number_that_is_no_port() -> None:
     with pytest.raises(ServerError, match="port 70000"):
         Ports(70000, 0, 0).settle(HERE)
+
+
+def test_whether_somebody_listens():
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        address = f"127.0.0.1:{holder.getsockname()[1]}"
+        assert listens(address)
+    assert not listens(address)

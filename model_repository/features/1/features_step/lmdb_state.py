@@ -14,6 +14,7 @@ import lmdb
 from .stored import Stored, keeps, nothing, unpack
 
 SCHEME = "lmdb://"
+_FILE = "data.mdb"
 
 
 def folder_of(url: str, repository: Path) -> Path:
@@ -30,18 +31,10 @@ class LmdbState:
         Raises:
             ValueError: the folder exists, but holds no user state.
         """
+        self._folder = folder
         self._env: Any = None
-        if not folder.exists():
-            return
-        try:
-            self._env = lmdb.open(
-                str(folder), readonly=True, create=False, max_readers=1024, readahead=False
-            )
-        except lmdb.Error as e:
-            raise ValueError(
-                f"{folder} holds no user state ({e}); remove it, or name another folder in the "
-                "environment variable MILLIRANK_STATE"
-            ) from e
+        if folder.exists():
+            self._env = _opened(folder)
 
     @property
     def there(self) -> bool:
@@ -50,11 +43,19 @@ class LmdbState:
 
     def read(self, users: Sequence[bytes]) -> Stored:
         """Events of all users; unknown ones have none. One transaction for the whole batch."""
-        if self._env is None:
+        if self._env is None and not self._begun():
             return nothing(len(users), degraded=False)
         with self._begin() as transaction:
             # An id that LMDB cannot hold as a key is the id of an unknown user.
             return unpack([transaction.get(u, b"") if keeps(u) else b"" for u in users])
+
+    def _begun(self) -> bool:
+        """Whether somebody has begun the state since: the first event that is recorded does."""
+        try:
+            self._env = _opened(self._folder) if (self._folder / _FILE).exists() else None
+        except ValueError:  # it is being made at this moment
+            self._env = None
+        return self.there
 
     def _begin(self) -> Any:
         try:
@@ -68,3 +69,15 @@ class LmdbState:
         if self._env is not None:
             self._env.close()
             self._env = None
+
+
+def _opened(folder: Path) -> Any:
+    try:
+        return lmdb.open(
+            str(folder), readonly=True, create=False, max_readers=1024, readahead=False
+        )
+    except lmdb.Error as e:
+        raise ValueError(
+            f"{folder} holds no user state ({e}); remove it, or name another folder in the "
+            "environment variable MILLIRANK_STATE"
+        ) from e

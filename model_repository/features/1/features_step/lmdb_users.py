@@ -10,7 +10,7 @@ from typing import Any
 import lmdb
 import numpy as np
 
-from .stored import EVENT, Packed, UserEvents, merge, pack
+from .stored import EVENT, NO_USER, Packed, UserEvents, merge, pack
 
 _FIRST_MAP_BYTES = 64 << 20
 
@@ -38,12 +38,17 @@ class LmdbUsers:
 
     def count(self) -> int:
         """How many users there are."""
-        return int(self._env.stat()["entries"])
+        with self._env.begin() as transaction:
+            cursor = transaction.cursor()
+            others = sum(1 for _ in cursor) if cursor.set_range(NO_USER) else 0
+        return int(self._env.stat()["entries"]) - others
 
     def all(self) -> Iterator[Packed]:
         """Every user; one whose value is cut off has no events."""
         with self._env.begin() as transaction:
             for user, value in transaction.cursor():
+                if user.startswith(NO_USER):  # the event log and the like, after all users
+                    return
                 yield user, np.frombuffer(b"" if len(value) % EVENT.itemsize else value, EVENT)
 
     def merge(self, users: Sequence[Packed]) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .redis_line import PREFIX, options_of
+from .redis_client import client_of
+from .redis_line import PREFIX
 from .stored import EVENT, Packed, merge
 
+_SECONDS = 10.0
 _SET_IF_UNCHANGED = """
 local changed = {}
 for i, key in ipairs(KEYS) do
@@ -44,20 +46,7 @@ class RedisUsers:
         Raises:
             ValueError: the URL is wrong, or Redis does not answer.
         """
-        options = options_of(url)
-        import redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
-        options = {k: v for k, v in options.items() if k != "connection_class"}
-        self._redis: Any = redis.Redis(
-            **options,
-            ssl=url.startswith("rediss:"),
-            socket_timeout=10,
-            retry=Retry(NoBackoff(), 1),  # all that is done here may be done twice
-            protocol=2,
-        )
-        self._failures = (redis.RedisError, OSError)
+        self._redis, self._failures = client_of(url, _SECONDS)
         self._set: Any = self._redis.register_script(_SET_IF_UNCHANGED)
         try:
             self._redis.ping()

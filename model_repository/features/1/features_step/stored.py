@@ -20,6 +20,9 @@ KEPT_EVENTS = 1000
 LONGEST_USER_ID = 511
 """Bytes; LMDB's limit for a key, kept everywhere so that a state can be copied."""
 
+NO_USER = b"\xff"
+"""Begins keys in an LMDB folder that hold something else: no UTF-8, so no user can have it."""
+
 UserEvents = tuple[str, NDArray[np.uint64], NDArray[np.int64]]
 """User id, item keys and timestamps of its events, oldest first."""
 

@@ -1,10 +1,11 @@
 """Steps of a chain in one model: one after the other, each with its time.
 
-The standard library only, and OpenTelemetry where a collector is named; the steps' own packages
-and tables lie beside it in a release.
+Numpy and the standard library only, and OpenTelemetry where a collector is named; the steps' own
+packages and tables lie beside it in a release.
 """
 
 from .batch_log import BatchLog
+from .impressions import Impressions, stored
 from .request_log import RequestLog
 from .spans import StageSpans
 from .stages import Passed, Stage, Stages, merged
@@ -12,6 +13,7 @@ from .told import Told
 
 __all__ = [
     "BatchLog",
+    "Impressions",
     "Passed",
     "RequestLog",
     "Stage",
@@ -19,4 +21,5 @@ __all__ = [
     "Stages",
     "Told",
     "merged",
+    "stored",
 ]

@@ -1,0 +1,121 @@
+"""What was shown to whom, into the event log: of a share of the requests, after they are answered.
+
+The model ``record`` stores them, so one process writes; a thread hands them over. Where it is
+behind, or the store is full, they are dropped: no answer waits for what is only counted later.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tensors = dict[str, NDArray[Any]]
+Shown = tuple[list[bytes], NDArray[Any], NDArray[Any], str]
+"""User ids, items [rows, slots] and scores of one request, and its id."""
+
+WAITING = 256
+_ROWS = 128
+"""Of one request to ``record``."""
+
+
+class Impressions:
+    """A thread that records what was shown.
+
+    Args:
+        share: of the requests, 0 to 1, chosen by their ids; without an id nothing could refer to
+            them, so none is recorded.
+        release: that answers.
+        send: stores the tensors of one request to ``record``; whether that went well.
+        dropped: is told how many requests were not recorded.
+    """
+
+    def __init__(
+        self,
+        share: float,
+        release: int,
+        send: Callable[[Tensors], bool],
+        dropped: Callable[[int], None],
+    ) -> None:
+        self._below, self._release = share * 2**32, release
+        self._send, self._dropped = send, dropped
+        self._waiting: queue.Queue[Shown | None] = queue.Queue(WAITING)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        if share:
+            self._thread.start()
+
+    def batch(self, requests: Sequence[Any], answers: Sequence[Any]) -> None:
+        """The batch is answered."""
+        if not self._below:
+            return
+        for request, answer in zip(requests, answers, strict=True):
+            request_id = str(request.request_id())
+            chosen = request_id and crc32(request_id.encode()) < self._below
+            if isinstance(answer, Exception) or not chosen:
+                continue
+            users = next(t.as_numpy() for t in request.inputs() if t.name() == "user_id")
+            shown = users.ravel().tolist(), answer["item_id"], answer["score"], request_id
+            try:
+                self._waiting.put_nowait(shown)
+            except queue.Full:
+                self._dropped(1)
+
+    def _run(self) -> None:
+        while (shown := self._waiting.get()) is not None:
+            # One after the other: what follows a failure is not tried.
+            if not all(self._send(tensors) for tensors in rows_of(*shown, self._release)):
+                self._dropped(1)
+
+    def close(self) -> None:
+        """End soon; what is waiting may be lost."""
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join(timeout=2)
+
+
+def rows_of(
+    users: Sequence[bytes],
+    items: NDArray[Any],
+    scores: NDArray[Any],
+    request_id: str,
+    release: int,
+) -> Iterator[Tensors]:
+    """One row a slot that is used, as ``record`` takes them."""
+    rows = [
+        (user, item, f"{request_id}-{row}-{slot + 1}".encode(), slot + 1, score)
+        for row, user in enumerate(users)
+        for slot, (item, score) in enumerate(zip(items[row], scores[row], strict=True))
+        if item
+    ]
+    for start in range(0, len(rows), _ROWS):
+        user, item, event_id, position, score = zip(*rows[start : start + _ROWS], strict=True)
+        count = len(user)
+        yield {
+            "user_id": _column(user, np.object_),
+            "item_id": _column(item, np.object_),
+            "event": _column([b"impression"] * count, np.object_),
+            "event_id": _column(event_id, np.object_),
+            "request_id": _column([request_id.encode()] * count, np.object_),
+            "position": _column(position, np.int32),
+            "release": _column([release] * count, np.int32),
+            "score": _column(score, np.float32),
+        }
+
+
+def stored(backend: Any, tensors: Mapping[str, NDArray[Any]]) -> bool:
+    """Ask the model ``record``; ``backend`` is the module ``triton_python_backend_utils``."""
+    request = backend.InferenceRequest(
+        model_name="record",
+        inputs=[backend.Tensor(name, tensor) for name, tensor in tensors.items()],
+        requested_output_names=["accepted"],
+    )
+    return not request.exec().has_error()
+
+
+def _column(values: Sequence[Any], kind: Any) -> NDArray[Any]:
+    return np.array(values, kind)[:, None]

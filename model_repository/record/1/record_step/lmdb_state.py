@@ -1,0 +1,1 @@
+../../../features/1/features_step/lmdb_state.py

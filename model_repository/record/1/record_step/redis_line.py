@@ -1,0 +1,1 @@
+../../../features/1/features_step/redis_line.py
