@@ -14,7 +14,9 @@ from builders.outcomes_command import outcomes
 from builders.retrain_command import retrain
 from ensembles.errors import MillirankError
 from loadtest.command import loadtest
-from serving.asking_options import DEMO, asking, protocols
+from loadtest.latency_command import latency
+from loadtest.release.command import release
+from serving.asking_options import DEMO, asking
 from serving.events_command import events
 from serving.recommend_command import recommend
 from serving.record_command import record
@@ -56,7 +58,10 @@ def cli(debug: bool) -> None:
 @click.option(
     "--images", default="", help="Item pictures, 'DIR/{item_id}.jpg'; replaces [data] images."
 )
-def build(config: Path, data: str, out: Path | None, passes: Path | None, images: str) -> None:
+@click.option("--stage", is_flag=True, help="Not current yet: `millirank release` tries it first.")
+def build(
+    config: Path, data: str, out: Path | None, passes: Path | None, images: str, *, stage: bool
+) -> None:
     """Build CONFIG (a TOML file) and publish the result as a release.
 
     Stages that nothing changed for are skipped; a build that was killed goes on where it stood.
@@ -66,7 +71,8 @@ def build(config: Path, data: str, out: Path | None, passes: Path | None, images
     from builders.settings import Settings
 
     settings = Settings.load(config, data=data, images=images, passes=passes)
-    run_build(settings, out or Path("build") / settings.name, command_line(), click.echo)
+    folder = out or Path("build") / settings.name
+    run_build(settings, folder, command_line(), click.echo, stage=stage)
 
 
 @cli.command()
@@ -103,7 +109,7 @@ def compress(
         raise click.exceptions.Exit(1)
 
 
-for command in (serve, state, recommend, record, events, retrain, outcomes):
+for command in (serve, release, state, recommend, record, events, retrain, outcomes):
     cli.add_command(command)
 
 
@@ -163,32 +169,19 @@ def tune(
     from loadtest.tune.subject import Subject
     from serving.repository import current_release
 
-    release = current_release(repository)
-    form = chains_of(repository, release, settings_of(repository, release))
+    number = current_release(repository)
+    form = chains_of(repository, number, settings_of(repository, number))
     print_tune(
-        Subject(repository, release, *form),
+        Subject(repository, number, *form),
         scenario,
         objective=objective,
         limits=Limits(minutes, trials),
         seed=seed,
-        publish=lambda changed, evidence: publish_tuned(repository, release, changed, evidence),
+        publish=lambda changed, evidence: publish_tuned(repository, number, changed, evidence),
     )
 
 
-@cli.command()
-@_repository
-@click.option("--count", default=2000, show_default=True, help="Requests, one at a time.")
-@click.option(
-    "--image",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Picture to send to `recommend_visual`; default: a sample of the release.",
-)
-@protocols
-def latency(repository: Path, count: int, image: Path | None, protocols: tuple[str, ...]) -> None:
-    """Serve REPOSITORY, time single requests, and print how much of them each step takes."""
-    from loadtest.printed import print_latency
-
-    print_latency(repository, count=count, protocols=protocols, image=image)
+cli.add_command(latency)
 
 
 @cli.command()

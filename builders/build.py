@@ -10,15 +10,18 @@ from builders.settings import Settings
 from builders.stages import Log, build_lock
 from ensembles.errors import ReleaseError
 from serving.manifest import check
-from serving.repository import current_release
+from serving.repository import current_release, releases
 
 
-def run_build(settings: Settings, folder: Path, command: str, log: Log) -> Path:
+def run_build(
+    settings: Settings, folder: Path, command: str, log: Log, *, stage: bool = False
+) -> Path:
     """Build ``settings`` in ``folder`` and publish the release into ``folder/repository``.
 
     Args:
         command: what makes the release again, for the manifest.
         log: prints one line.
+        stage: the release waits for `millirank release`, and is not current.
 
     Returns:
         The repository.
@@ -32,26 +35,28 @@ def run_build(settings: Settings, folder: Path, command: str, log: Log) -> Path:
     repository = folder / "repository"
     with build_lock(folder):
         built = build_checked(settings, folder, command, log)
-        current = _published(repository, built.key)
-        if current:
-            log(f"nothing changed: release {current} in {repository} is this build's")
+        there = _published(repository, built.key, stage=stage)
+        if there:
+            log(f"nothing changed: release {there} in {repository} is this build's")
             return repository
         # Before the release: without its users it would be current and useless.
         users = _seed(built, folder / "state")
-        release = publish(built.checked, repository, settings, built.manifest())
+        release = publish(built.checked, repository, settings, built.manifest(), current=not stage)
         shutil.copy2(built.outputs["dataset"] / REJECTS, folder / REJECTS)
         log(f"published release {release} in {repository}; user state of {users:,} users beside it")
+        if release != current_release(repository):
+            log("it is not current: 'millirank release stage' takes it into a running server")
     return repository
 
 
-def _published(repository: Path, build_key: str) -> int:
-    """The current release, if this very build made it and it is whole; else 0."""
+def _published(repository: Path, build_key: str, *, stage: bool) -> int:
+    """The current release, or the one that waits, if this very build made it; else 0."""
     if not repository.exists():
         return 0
     try:
-        release = current_release(repository)
+        release = releases(repository)[-1] if stage else current_release(repository)
         manifest = check(repository, release)
-    except ReleaseError:
+    except (ReleaseError, IndexError):
         return 0
     return release if manifest.get("build_key") == build_key else 0
 

@@ -55,13 +55,13 @@ def drain(server: Drained, seconds: float, echo: Callable[[str], None]) -> None:
     about to end.
     """
     try:
-        if seconds > 0:
-            _control(server, f"models/{_UNREADY}/load", {"parameters": _NO_MODEL}, expect=400)
-            echo(f"draining: not ready any more, and answering for another {seconds:g} s")
-            try:
+        try:
+            if seconds > 0:
+                _control(server, f"models/{_UNREADY}/load", {"parameters": _NO_MODEL}, expect=400)
+                echo(f"draining: not ready any more, and answering for another {seconds:g} s")
                 server.wait(seconds)
-            except KeyboardInterrupt:
-                echo("draining: asked again, so not waiting any longer")
+        except KeyboardInterrupt:
+            echo("draining: asked again, so not waiting any longer")
         _finish(server)
     except (ServerError, OSError, ValueError, http.client.HTTPException) as e:
         echo(f"draining: the server does not follow, requests in flight may be lost: {e}")

@@ -163,7 +163,7 @@ def decode(
     try:
         ids = split_bytes(contents[c.ITEM_ID.name])
         scores = struct.unpack(f"<{len(ids)}f", contents[c.SCORE.name])
-        version = int(release)
+        versions = _releases(contents, rows, release)
         # An older server does not say.
         degraded = struct.unpack(f"<{rows}?", contents.get(c.DEGRADED.name, bytes(rows)))
     except (KeyError, ValueError, struct.error) as e:
@@ -179,13 +179,20 @@ def decode(
             Recommendation(
                 tuple(ids[i].decode() for i in used),
                 tuple(scores[i] for i in used),
-                version,
+                versions[row],
                 seconds,
                 degraded[row],
                 request_id,
             )
         )
     return answers
+
+
+def _releases(contents: Mapping[str, bytes], rows: int, version: str) -> Sequence[int]:
+    """While a release is tried, the answer itself says who gave each row."""
+    if "release" in contents:
+        return struct.unpack(f"<{rows}i", contents["release"])
+    return [int(version)] * rows
 
 
 def split_bytes(content: bytes) -> list[bytes]:

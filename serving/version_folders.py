@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from compileall import compile_dir
 from pathlib import Path
 
 from ensembles.errors import ReleaseError
 from ensembles.recommend import RECOMMEND
 from serving.durable import replace_file
 from serving.manifest import release_file
+from serving.repository import current_release, releases
 
 
 def models_of(repository: Path, release: int) -> list[str]:
@@ -66,7 +68,10 @@ def make_current(repository: Path, release: int) -> None:
     paths.sort(key=lambda path: path.parts[0] == RECOMMEND.name)
     try:
         for path in paths:
-            replace_file(repository / path, (folder / path).read_bytes())
+            content = (folder / path).read_bytes()
+            # Of a step whose configuration is written anew, Triton loads every version anew.
+            if not _holds(repository / path, content):
+                replace_file(repository / path, content)
     except OSError as e:
         raise ReleaseError(
             f"cannot make release {release} current: {e.strerror} ({e.filename}); "
@@ -74,9 +79,36 @@ def make_current(repository: Path, release: int) -> None:
         ) from e
 
 
+def precompile(repository: Path, release: int) -> None:
+    """Write the bytecode of a release beside its code, where that is possible.
+
+    A server that wrote it when it loads the release would find it changed the next time, and load
+    it anew.
+    """
+    for model in models_of(repository, release):
+        compile_dir(repository / model / str(release), quiet=2)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
+
+
 def shelf_of(repository: Path) -> Path:
-    """Where the releases go that failed, each in folders as in the repository."""
-    return repository.parent / "shelved"
+    """Where releases lie that were taken out of the repository."""
+    return repository.resolve().parent / "shelved"
+
+
+def only_one_waits(repository: Path, release: int) -> None:
+    """Shelve what waits to be current beside ``release``.
+
+    Triton loads the two newest versions of a step, and a server that starts needs the current one.
+
+    Raises:
+        ReleaseError: there is no current release, or another cannot be moved.
+    """
+    for other in releases(repository):
+        if current_release(repository) < other < release:
+            shelve(repository, other)
 
 
 def shelve(repository: Path, release: int) -> Path:

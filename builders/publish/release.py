@@ -12,6 +12,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,15 @@ from ensembles.record import RECORD
 from ensembles.render import write_configs
 from serving.durable import sync, sync_tree
 from serving.manifest import write_manifest
-from serving.version_folders import configs_folder, make_current, models_of
+from serving.release.lock import release_lock
+from serving.version_folders import (
+    configs_folder,
+    make_current,
+    models_of,
+    only_one_waits,
+    precompile,
+    shelf_of,
+)
 
 SOURCE = Path(__file__).resolve().parents[2] / "model_repository"
 """The source of every step: ``STEP/1``."""
@@ -88,8 +97,12 @@ def chains_of(
 
 
 def next_release(repository: Path) -> int:
-    """One more than the highest version of any model in ``repository``, from 1."""
-    taken = [int(folder.name) for folder in repository.glob("*/*") if folder.name.isdigit()]
+    """One more than the highest version of any model in ``repository``, from 1.
+
+    A number that a shelved release had is not given again: its figures bear it.
+    """
+    folders = (f for root in (repository, shelf_of(repository)) for f in root.glob("*/*"))
+    taken = [int(folder.name) for folder in folders if folder.name.isdigit()]
     return max(taken, default=0) + 1
 
 
@@ -160,7 +173,8 @@ def publish(
     """Copy the checked release 1 of ``checked`` into ``repository`` as its next release.
 
     Args:
-        current: a server that starts serves it; otherwise it waits for `millirank release`.
+        current: a server that starts serves it; otherwise it waits for `millirank release`, in
+            the place of one that waited before. The first release of all is current at once.
         about: what the manifest says of the release, beside the hashes of its files.
         copy: copies a file; by default so that linked ones are linked again.
 
@@ -168,9 +182,27 @@ def publish(
         The number of the release.
 
     Raises:
-        ReleaseError: the repository cannot be written, or serves pictures that the release
-            does not take.
+        ReleaseError: the repository cannot be written, serves pictures that the release does
+            not take, or a release is being tried that this one would take the place of.
     """
+    if not (repository / RECOMMEND.name / "config.pbtxt").is_file():
+        current = True
+    with nullcontext() if current else release_lock(repository):
+        release = _publish(checked, repository, settings, about, copy, current=current)
+        if not current:
+            only_one_waits(repository, release)
+    return release
+
+
+def _publish(
+    checked: Path,
+    repository: Path,
+    settings: Settings,
+    about: Mapping[str, Any],
+    copy: Callable[[str, str], object] | None,
+    *,
+    current: bool,
+) -> int:
     release, models = next_release(repository), models_of(checked, 1)
     _keep_taking_pictures(repository, models)
     try:
@@ -188,6 +220,7 @@ def publish(
                 (repository / model).mkdir(exist_ok=True)
                 (staging / model / str(release)).rename(repository / model / str(release))
                 sync(repository / model)
+        precompile(repository, release)
         if current:
             make_current(repository, release)
     except OSError as e:

@@ -50,6 +50,12 @@ def served_steps(configs: dict[str, Config]) -> dict[str, Config]:
     return {name: config for name, config in configs.items() if name in named}
 
 
+def queue_of(configs: dict[str, Config], ensemble: str) -> Config:
+    """How requests wait for the first step of an ensemble."""
+    first = configs[ensemble]["ensemble_scheduling"]["step"][0]["model_name"]
+    return dict(configs[first].get("dynamic_batching", {}))
+
+
 def with_versions(config: Config, *versions: int) -> Config:
     """The same with other versions to load."""
     return {**config, "version_policy": {"specific": {"versions": sorted(set(versions))}}}

@@ -1,4 +1,8 @@
-"""Triton's control interface: load and unload models in a running server."""
+"""Triton's control interface: load and unload models in a running server.
+
+Over gRPC where its address is known: over HTTP tritonserver 2.51 loads a model in one of the
+threads that serve connections, and whatever other connections that thread has waits until then.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ensembles.errors import ServerError, ServerUnavailable
-from serving.options import TOKEN_HEADER
+from serving import grpc_wire
+from serving.options import GRPC_TOKEN_HEADER, TOKEN_HEADER
 
 LOAD_SECONDS = 300.0
 """A model is answered as loaded once it is warm."""
@@ -22,11 +27,13 @@ class Control:
     Args:
         address: ``host:port`` of the HTTP front end.
         token: that the server was started with.
+        grpc: ``host:port`` of the gRPC front end; ``""`` loads over HTTP.
     """
 
-    def __init__(self, address: str, token: str) -> None:
+    def __init__(self, address: str, token: str, grpc: str = "") -> None:
         self.address = address
         self._token = token
+        self._grpc = grpc
 
     def load(
         self,
@@ -44,6 +51,9 @@ class Control:
             ServerError: the model does not load, or the token is wrong; what was served goes on.
             ServerUnavailable: nobody answers.
         """
+        if self._grpc:
+            self._over_grpc("Load", model, config, files or {})
+            return
         parameters: dict[str, str] = {}
         if config is not None:
             parameters["config"] = json.dumps(config)
@@ -58,7 +68,10 @@ class Control:
             ServerError: the token is wrong.
             ServerUnavailable: nobody answers.
         """
-        self._post(f"repository/models/{model}/unload", {})
+        if self._grpc:
+            self._over_grpc("Unload", model, None, {})
+        else:
+            self._post(f"repository/models/{model}/unload", {})
 
     def config(self, model: str) -> dict[str, Any] | None:
         """The configuration that a model is served with; None where it is not loaded.
@@ -71,8 +84,43 @@ class Control:
         except ServerError:
             return None
 
-    def _post(self, path: str, body: Mapping[str, Any]) -> None:
-        self._send(path, json.dumps(body).encode())
+    def versions(self, model: str) -> list[int]:
+        """Versions of a model that are loaded.
+
+        Raises:
+            ServerError: the token is wrong.
+            ServerUnavailable: nobody answers.
+        """
+        index = self._post("repository/index", {"ready": True})
+        return sorted(int(m["version"]) for m in index if m["name"] == model and m.get("version"))
+
+    def _over_grpc(
+        self,
+        what: str,
+        model: str,
+        config: Mapping[str, Any] | None,
+        files: Mapping[str, bytes],
+    ) -> None:
+        grpc, messages, services = grpc_wire.load()
+        request = getattr(messages, f"RepositoryModel{what}Request")(model_name=model)
+        if config is not None:
+            request.parameters["config"].string_param = json.dumps(config)
+        for path, content in files.items():
+            request.parameters[f"file:{path}"].bytes_param = content
+        token = ((GRPC_TOKEN_HEADER, self._token),)
+        with grpc.insecure_channel(self._grpc) as channel:
+            call = getattr(services.GRPCInferenceServiceStub(channel), f"RepositoryModel{what}")
+            try:
+                call(request, timeout=LOAD_SECONDS, metadata=token)
+            except grpc.RpcError as e:
+                if e.code() == grpc.StatusCode.UNAVAILABLE:
+                    text = f"expected Triton at {self._grpc}, got: {e.details()}"
+                    raise ServerUnavailable(text) from None
+                text = f"{self._grpc} refused to {what.lower()} {model}: {e.details()}"
+                raise ServerError(text) from None
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        return self._send(path, json.dumps(body).encode())
 
     def _send(self, path: str, body: bytes | None) -> Any:
         url = f"http://{self.address}/v2/{path}"

@@ -12,8 +12,12 @@ _RELEASE = {"name": "release", "data_type": "TYPE_INT32", "dims": ["1"]}
 INSTANCES = 2
 
 
-def router_config(ensemble: Config, trial: Trial) -> Config:
-    """Inputs and outputs of the ensemble that it stands for, and which release answered."""
+def router_config(ensemble: Config, queue: Config, trial: Trial) -> Config:
+    """Inputs and outputs of the ensemble that it stands for, and which release answered.
+
+    Args:
+        queue: ``dynamic_batching`` of a step: what waits here is limited as it is there.
+    """
     route = {
         "ensemble": ensemble["name"],
         "current": trial.current,
@@ -29,7 +33,7 @@ def router_config(ensemble: Config, trial: Trial) -> Config:
         "input": [*ragged],
         "output": [*ensemble["output"], _RELEASE],
         "instance_group": [{"count": INSTANCES, "kind": "KIND_CPU"}],
-        "dynamic_batching": {},
+        "dynamic_batching": queue,
         "parameters": {name: {"string_value": str(value)} for name, value in route.items()},
     }
     return with_versions(config, trial.current)

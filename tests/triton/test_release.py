@@ -1,67 +1,75 @@
-"""Releases in a running server, under load."""
+"""Releases in a running server, under load: no request is lost, whatever the candidate is like."""
 
 from __future__ import annotations
 
-import shutil
+import os
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import pytest
 
-from ensembles.errors import RequestError
-from ensembles.recommend import chains
-from ensembles.render import write_configs
+from ensembles.errors import InvalidRequest, ReleaseError, RequestError
+from loadtest.release.objective import ReleaseObjective
+from loadtest.release.trials import Trials
+from loadtest.release.window import Window, read_snapshot
+from serving import client as client_module
 from serving.client import Client, Request
-from serving.manifest import write_manifest
 from serving.ports import Ports
 from serving.release.control import Control
+from serving.release.fleet import Fleet
 from serving.release.rollout import Rollout
+from serving.release.session import Session
 from serving.release.trial import Trial
+from serving.repository import releases
 from serving.server import ServerOptions, TritonServer
-from serving.version_folders import configs_folder
-from tests.triton.tiny import KNOBS, make_release
+from tests.triton.scraped import wait_until
+from tests.triton.two_releases import KNOBS_OF_COPIES, add_copy, make_first
 
-
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Release 1 is current, release 2 beside it has the same files."""
-    folder = tmp_path_factory.mktemp("releases")
-    tiny = make_release(folder, 1, fused=True)
-    for model in [p for p in tiny.repository.iterdir() if (p / "1").is_dir()]:
-        shutil.copytree(model / "1", model / "2")
-    for release in (1, 2):
-        pipelines = chains(lookup=False, visual=False)
-        knobs = replace(KNOBS, fuse_steps=True, history=8, candidates=12)
-        write_configs(configs_folder(tiny.repository, release), pipelines, release, knobs)
-        write_manifest(tiny.repository, release, {})
-    return tiny.repository
+MISSED = {"slow": "p99 ms", "worse": "NDCG@10 lost", "broken": "error share"}
+"""What each spoiled release misses of its objective."""
+USERS = [f"user-{n}" for n in range(40)]
 
 
 class Load:
-    """Clients that ask until the end; who answered whom, and what failed."""
+    """Clients that ask until the end; who was answered by which release, and what failed."""
 
     def __init__(self, server: TritonServer) -> None:
-        self.answered: dict[str, Counter[int]] = {"user-1": Counter()}
+        self.answered: Counter[tuple[str, int]] = Counter()
         self.failed: list[RequestError] = []
-        self._server, self._over = server, threading.Event()
+        self._addresses = {"grpc": server.grpc, "http": server.http}
+        self._over = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(4)]
 
     def _run(self, n: int) -> None:
-        address = self._server.grpc if n % 2 else self._server.http
-        with Client(address, "grpc" if n % 2 else "http") as client:
+        protocol = ("grpc", "http")[n % 2]
+        with Client(self._addresses[protocol], protocol, timeout=30) as client:
             while not self._over.is_set():
-                for u in range(n, 40, 4):
+                for user in USERS[n::4]:
+                    answered = self.answered
                     try:
-                        answer = client.recommend(Request(f"user-{u}"))
+                        answer = client.recommend(Request(user))
                     except RequestError as e:
                         self.failed.append(e)
                     else:
-                        self.answered.setdefault(f"user-{u}", Counter())[answer.release] += 1
+                        answered[user, answer.release] += 1
 
-    def __enter__(self) -> Load:
+    def seen(self) -> dict[str, set[int]]:
+        """Who answers each user, from now on until everybody was answered a few times."""
+        time.sleep(0.2)  # what was asked before is answered by then
+        self.answered = Counter()
+        wait_until(lambda: len({user for user, _ in self.answered}) == len(USERS))
+        time.sleep(0.2)
+        found: dict[str, set[int]] = {}
+        for user, release in list(self.answered):
+            found.setdefault(user, set()).add(release)
+        return found
+
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
@@ -72,25 +80,90 @@ class Load:
             thread.join()
 
 
-def test_a_release_from_stage_to_promotion_and_back_under_load(repository: Path) -> None:
-    with (
-        TritonServer(
-            repository, ServerOptions(ports=Ports(0, 0, 0), log=Path("/tmp/i7/log"))
-        ) as server,
-        Load(server) as load,
-    ):
-        rollout = Rollout(repository, Control(server.http, server.token))
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # A second try would hide a lost request.
+    monkeypatch.setattr(client_module, "RETRY_SECONDS", 1e9)
+    return make_first(tmp_path).repository
+
+
+@pytest.fixture
+def server(repository: Path) -> Iterator[TritonServer]:
+    options = ServerOptions(ports=Ports(0, 0, 0), log=repository.parent / "server.log")
+    with TritonServer(repository, options) as server:
+        yield server
+
+
+def rollout_of(server: TritonServer) -> Rollout:
+    return Rollout(server.repository, Control(server.http, server.token, server.grpc))
+
+
+def test_a_release_from_stage_to_promotion_and_back_under_load(server: TritonServer) -> None:
+    # Its steps are configured in another way, too, so they are loaded anew when it is promoted.
+    add_copy(server.repository, 2, knobs=replace(KNOBS_OF_COPIES, max_queue_delay_us=100))
+    rollout = rollout_of(server)
+    with Load(server) as load:
         assert rollout.status() == Trial(1)
         rollout.stage(2)
         assert rollout.status() == Trial(1, 2)
+        assert load.seen() == {user: {1} for user in USERS}
         rollout.try_out(mirror=1.0)
         assert rollout.status() == Trial(1, 2, 0.0, 1.0)
+        before = read_snapshot([server.metrics])
+        assert load.seen() == {user: {1} for user in USERS}
+        mirrored = Window.between(before, read_snapshot([server.metrics]), 2)
+        assert mirrored.same > 0
+        assert (mirrored.other, mirrored.failures) == (0, 0)
         rollout.try_out(canary=0.5)
-
-        time.sleep(1)
+        assert rollout.status() == Trial(1, 2, 0.5)
+        seen = load.seen()
+        assert all(len(by) == 1 for by in seen.values())  # the same one all along
+        assert {release for by in seen.values() for release in by} == {1, 2}
+        _ask_wrongly(server)
         rollout.promote()
         assert rollout.status() == Trial(2)
+        assert load.seen() == {user: {2} for user in USERS}
         rollout.go_back(1)
-        assert rollout.status() == Trial(1)
-        print({u: dict(c) for u, c in load.answered.items()})
+        assert load.seen() == {user: {1} for user in USERS}
+        with Session.open(Fleet([rollout]), "a test") as session:
+            _reject(server, session, 3, "worse")
     assert load.failed == []
+
+
+def _ask_wrongly(server: TritonServer) -> None:
+    """Errors pass through the router as they are."""
+    for address, protocol in ((server.grpc, "grpc"), (server.http, "http")):
+        with Client(address, protocol) as client:
+            with pytest.raises(InvalidRequest, match="k: expected 1 to 100, got 1000"):
+                client.recommend_many([Request(user, 1000) for user in USERS])
+            answers = client.recommend_many([Request(user) for user in USERS])
+            assert {answer.release for answer in answers} == {1, 2}
+
+
+def _reject(server: TritonServer, session: Session, release: int, spoiled: str) -> None:
+    """Stage a spoiled copy, have it tried, and see that it is taken back."""
+    add_copy(server.repository, release, spoiled)
+    session.stage(release)
+    objective = ReleaseObjective(p99_ms=100, ndcg_loss=0.05, minimum_count=100)
+    trials = Trials(session.fleet, [server.metrics], objective, 60, session.write, print)
+    said = f"release {release} is rejected.* {MISSED[spoiled]} "
+    with pytest.raises(ReleaseError, match=said):
+        trials.canary(0.5)
+    assert session.fleet.status() == Trial(1)
+    assert releases(server.repository) == [1]
+    entry = session.journal.entries()[-1]
+    assert (entry["action"], entry["candidate"]) == ("reject", release)
+
+
+@pytest.mark.skipif(not os.environ.get("MILLIRANK_SWAPS"), reason="make test-swaps")
+def test_bad_releases_are_taken_back_under_load_and_no_restart_loads_them(
+    server: TritonServer,
+) -> None:
+    with Load(server) as load, Session.open(Fleet([rollout_of(server)]), "a test") as session:
+        for release, spoiled in enumerate(MISSED, 2):
+            _reject(server, session, release, spoiled)
+            assert load.seen() == {user: {1} for user in USERS}
+    assert load.failed == []
+    server.stop()
+    with TritonServer(server.repository, server.options) as again:
+        assert rollout_of(again).status() == Trial(1)

@@ -8,12 +8,13 @@ import json
 import time
 from typing import Any
 
+import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from .router_step import Measures, Route, Shadow, Tensors, merged, split
+from .router_step import Measures, Route, Shadow, Tensors, code_of, merged, split
 
 COUNTED = {
-    "routed_failures": "Requests that a release answered with an error while another was tried",
+    "routed_failures": "Requests that the candidate failed and the current release answered",
     "mirrored_same": "Mirrored requests that the candidate answered with the very same items",
     "mirrored_other": "Mirrored requests that the candidate answered with other items",
     "mirrored_dropped": "Requests that were not mirrored because the candidate was behind",
@@ -41,28 +42,36 @@ class TritonPythonModel:
 
     async def answer(self, request: Any) -> Any:
         tensors = {t.name(): t.as_numpy() for t in request.inputs()}
-        users = tensors["user_id"]
-        releases = self.route.releases(users)
-        parts = split(tensors, releases)
-        given = await asyncio.gather(*(self.ask(request, *part) for part in parts.items()))
-        errors = [answer.error() for answer in given if answer.has_error()]
-        if errors:
-            return pb_utils.InferenceResponse(error=errors[0])
-        answers = {r: arrays(a) for r, a in zip(parts, given, strict=True)}
-        whole = merged(releases, answers, self.outputs)
-        if self.route.mirrored(users) and not self.shadow.mirror((tensors, whole)):
+        releases = self.route.releases(tensors)
+        given = await self.ask(request, tensors, releases)
+        if self.route.candidate in given and errors(given):
+            # Nobody is to be the worse for a trial; and what fails again is a wrong request.
+            releases = np.full_like(releases, self.route.current)
+            given = await self.ask(request, tensors, releases)
+            if not errors(given):
+                self.measures[self.route.candidate].count(FAILED, 1)
+        if failed := errors(given):
+            return pb_utils.InferenceResponse(error=coded(failed[0].message()))
+        whole = merged(releases, {r: arrays(a) for r, a in given.items()}, self.outputs)
+        mirrored = self.route.candidate not in given and self.route.mirrored(tensors)
+        if mirrored and not self.shadow.mirror((tensors, whole)):
             self.measures[self.route.candidate].count(DROPPED, 1)
         return pb_utils.InferenceResponse([pb_utils.Tensor(n, t) for n, t in whole.items()])
 
-    async def ask(self, request: Any, release: int, tensors: Tensors) -> Any:
+    async def ask(self, request: Any, tensors: Tensors, releases: Any) -> dict[int, Any]:
+        """The answer of each release to its rows."""
+        parts, request_id = split(tensors, releases), request.request_id()
+        asked = (self.timed(release, part, request_id) for release, part in parts.items())
+        return dict(zip(parts, await asyncio.gather(*asked), strict=True))
+
+    async def timed(self, release: int, tensors: Tensors, request_id: str) -> Any:
         start = time.perf_counter_ns()
-        answer = await self.request(release, tensors, request.request_id()).async_exec()
+        answer = await self.request(release, tensors, request_id).async_exec()
         self.measures[release].spent("routed", time.perf_counter_ns() - start, 1)
-        if answer.has_error():
-            self.measures[release].count(FAILED, 1)
         return answer
 
     def compare(self, mirrored: tuple[Tensors, Tensors]) -> None:
+        """Ask the candidate what the current release has answered."""
         tensors, returned = mirrored
         candidate = self.route.candidate
         start = time.perf_counter_ns()
@@ -91,3 +100,13 @@ class TritonPythonModel:
 def arrays(answer: Any) -> Tensors:
     """The tensors of an answer by name."""
     return {t.name(): t.as_numpy() for t in answer.output_tensors()}
+
+
+def coded(message: str) -> Any:
+    """An error as the ensemble has it."""
+    return pb_utils.TritonError(message, getattr(pb_utils.TritonError, code_of(message)))
+
+
+def errors(given: dict[int, Any]) -> list[Any]:
+    """Of the answers."""
+    return [answer.error() for answer in given.values() if answer.has_error()]

@@ -20,6 +20,7 @@ class Tensor:
 
 class TritonError:
     INVALID_ARG = "INVALID_ARG"
+    INTERNAL = "INTERNAL"
     UNAVAILABLE = "UNAVAILABLE"
 
     def __init__(self, message: str, code: str) -> None:

@@ -30,7 +30,7 @@ def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return said
 
 
-def load(version: Path, parameters: dict[str, str]) -> Any:
+def load(version: Path, parameters: dict[str, str], **config: Any) -> Any:
     """Import as the backend does, as a module of a package, and initialise."""
     package = f"version_{version.parent.name}"
     holder = ModuleType(package)
@@ -42,7 +42,7 @@ def load(version: Path, parameters: dict[str, str]) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     model = module.TritonPythonModel()
-    config = {
+    config |= {
         "parameters": {name: {"string_value": value} for name, value in parameters.items()},
         "max_batch_size": 4,
     }

@@ -68,6 +68,17 @@ def test_answers_are_read_back(rows: list[list[str]]) -> None:
     assert {(a.release, a.seconds) for a in answers} == {(7, 0.5)}
 
 
+def test_while_a_release_is_tried_each_row_says_who_gave_it() -> None:
+    ids = struct.pack("<I", 1) + b"a" + struct.pack("<I", 1) + b"b"
+    contents = {"item_id": ids, "score": struct.pack("<2f", 1, 2)}
+    assert [a.release for a in decode(contents, 2, "4", 0.1)] == [4, 4]
+    contents["release"] = struct.pack("<2i", 4, 5)
+    assert [a.release for a in decode(contents, 2, "4", 0.1)] == [4, 5]
+    contents["release"] = b"?"
+    with pytest.raises(RequestError, match="is this server one of ours"):
+        decode(contents, 2, "4", 0.1)
+
+
 def test_degraded_rows_are_marked_and_older_servers_do_not_say() -> None:
     contents = {"item_id": bytes_of("a", "b"), "score": bytes(8)}
     assert [a.degraded for a in decode(contents, 2, "1", 0.1)] == [False, False]

@@ -49,14 +49,23 @@ class Route:
                 f"expected the parameter {e} of a route, got {dict(parameters)}"
             ) from e
 
-    def releases(self, users: NDArray[Any]) -> NDArray[np.int32]:
-        """Who answers each row, int32 [B], of user ids [B, 1]."""
-        tried = [self._draw(user, b"canary") < self.canary for user in users[:, 0]]
+    def releases(self, tensors: Mapping[str, NDArray[Any]]) -> NDArray[np.int32]:
+        """Who answers each row, int32 [B], by its user id [B, 1].
+
+        A request without user ids is for the current release to refuse.
+        """
+        if "user_id" not in tensors:
+            rows = max((len(tensor) for tensor in tensors.values()), default=1)
+            return np.full(rows, self.current, np.int32)
+        users = tensors["user_id"][:, 0]
+        tried = [self._draw(user, b"canary") < self.canary for user in users]
         return np.where(tried, self.candidate, self.current).astype(np.int32)
 
-    def mirrored(self, users: NDArray[Any]) -> bool:
+    def mirrored(self, tensors: Mapping[str, NDArray[Any]]) -> bool:
         """Whether a request is sent to the candidate, too: by its first user."""
-        return self.mirror > 0 and self._draw(users[0, 0], b"mirror") < self.mirror
+        if not self.mirror or "user_id" not in tensors:
+            return False
+        return self._draw(tensors["user_id"][0, 0], b"mirror") < self.mirror
 
     def model(self, release: int) -> str:
         """The ensemble that answers as ``release``."""

@@ -22,9 +22,12 @@ def split(tensors: Tensors, releases: NDArray[np.int32]) -> dict[int, Tensors]:
 def merged(
     releases: NDArray[np.int32], answers: Mapping[int, Tensors], outputs: Sequence[str]
 ) -> Tensors:
-    """One answer of all rows; shorter rows are filled up with empty ids and zeros."""
+    """One answer of all rows; shorter rows are filled up with empty ids and zeros.
+
+    What a release does not say, because it is older, is left out.
+    """
     whole: Tensors = {"release": releases[:, None]}
-    for name in outputs:
+    for name in (n for n in outputs if all(n in answer for answer in answers.values())):
         parts = {release: answer[name] for release, answer in answers.items()}
         if len(parts) == 1:
             whole[name] = next(iter(parts.values()))

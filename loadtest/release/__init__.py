@@ -1,0 +1,1 @@
+"""A release on trial: watched window by window, judged, and taken back by itself."""
