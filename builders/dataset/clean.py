@@ -15,9 +15,8 @@ from builders.dataset.settings import Data
 from builders.dataset.sources import RECORDED, Source
 from builders.settings import Settings
 from ensembles.errors import BuildError, DataError
+from ensembles.record import EVENT_WEIGHTS
 
-_RECORDED = ("view", "click", "like", "add", "buy")
-"""Types of recorded events that count where the settings name no weights."""
 _RAW = ("row", "user", "item", "timestamp", "event", "value")
 
 
@@ -115,7 +114,7 @@ def clean(source: Source, settings: Settings, rejects: Path, now: int | None = N
 
 def recorded(settings: Settings) -> Data:
     """What parses recorded events, which always have a type."""
-    weights = settings.data.event_weights or dict.fromkeys(_RECORDED, 1.0)
+    weights = settings.data.event_weights or {n: w for n, w in EVENT_WEIGHTS.items() if w}
     return settings.data.model_copy(update={"event_weights": weights})
 
 

@@ -27,7 +27,6 @@ from tests.triton import oracle
 from tests.triton.tiny import KNOBS, Tiny, make_release
 
 ASKED_BEFORE = len(range(0, DRAWN, DRAWN // 300))  # as loadtest.player has it
-SLOW_MS = 50
 SLOW = """
 import itertools, time
 _score, _turns = Scorer.score, itertools.count(1)
@@ -93,10 +92,13 @@ def work_ms(spent: Spent, name: str) -> float:
 
 
 @pytest.mark.parametrize(
-    ("tiny", "every", "rate"), [("fused", 30, 100), ("apart", 1, 15)], indirect=["tiny"]
+    ("tiny", "every", "rate", "slow_ms"),
+    # What is rare must be longer than what a busy machine does to a request now and then.
+    [("fused", 30, 100, 250), ("apart", 1, 15, 50)],
+    indirect=["tiny"],
 )
-def test_a_slow_step_is_named(tiny: Tiny, every: int, rate: float) -> None:
-    after, seconds = ASKED_BEFORE - 10, SLOW_MS / 1000
+def test_a_slow_step_is_named(tiny: Tiny, every: int, rate: float, slow_ms: float) -> None:
+    after, seconds = ASKED_BEFORE - 10, slow_ms / 1000
     spoil(tiny, "ranker", "scorer.py", SLOW.format(after=after, every=every, seconds=seconds))
     run = load(tiny, rate)
     found, chain = run.traced, run.budgets["recommend"].chain
@@ -104,13 +106,13 @@ def test_a_slow_step_is_named(tiny: Tiny, every: int, rate: float) -> None:
     assert found.count == len(run.latency_ms) == 3 * rate
     assert max(chain.steps, key=lambda step: step.busy_ms).name == "ranker"
     assert max(found.tail.steps, key=lambda step: step.work_ms).name == "ranker"
-    assert max(work_ms(spent, "ranker") for spent in found.slowest) >= SLOW_MS
+    assert max(work_ms(spent, "ranker") for spent in found.slowest) >= slow_ms
     median = work_ms(found.median, "ranker")
     if every == 1:
-        assert median >= SLOW_MS
-        assert run.budgets["recommend"].part_ms(Part.M) >= SLOW_MS
+        assert median >= slow_ms
+        assert run.budgets["recommend"].part_ms(Part.M) >= slow_ms
     else:
-        assert median < SLOW_MS / 2  # it is in the tail and nowhere else
+        assert median < slow_ms / 2  # it is in the tail and nowhere else
     for spent in (found.median, found.tail, *found.slowest):
         assert sum(spent.pieces().values()) == pytest.approx(spent.client_ms)
         assert min(spent.pieces().values()) >= 0
