@@ -82,10 +82,10 @@ class TritonServer:
         """Models that are loaded by name; ``*`` is all."""
         return self.options.models or models_to_load(self.repository)
 
-    def _address(self, port: int, listens: str) -> str:
+    def _address(self, port: int, host: str) -> str:
         # A server that listens everywhere is reached here.
         everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-        host = everywhere.get(listens, listens)
+        host = everywhere.get(host, host)
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def start(self) -> None:

@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 from ensembles.errors import RequestError
 from serving.client import Client, ProtocolName, Request
+from tests.triton.client_threads import ClientThreads
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Asked:
     error: str
 
 
-class ClosedLoop:
+class ClosedLoop(ClientThreads):
     """``with ClosedLoop(addresses, requests) as load``; one thread for each address."""
 
     def __init__(
@@ -44,13 +44,3 @@ class ClosedLoop:
                     error = f"{type(e).__name__}: {e}"
                 self.asked.append(Asked(protocol, sent, time.monotonic(), error))
                 turn += 1
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()

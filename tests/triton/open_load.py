@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from ensembles.errors import RequestError
 from serving.client import Client, ProtocolName, Request
+from tests.triton.client_threads import ClientThreads
 
 
 class Sent(NamedTuple):
@@ -19,7 +20,7 @@ class Sent(NamedTuple):
     error: str
 
 
-class OpenLoad:
+class OpenLoad(ClientThreads):
     """``rate`` requests/s in turns over several connections until the end of the block.
 
     A connection that waits for its answer is late with its next request, which counts: latencies
@@ -55,13 +56,3 @@ class OpenLoad:
                     error = f"{type(e).__name__}: {e}"
                 self.sent.append(Sent(due, (time.monotonic() - due) * 1000, error))
                 number += step
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()

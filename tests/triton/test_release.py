@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
 import pytest
 
@@ -27,6 +26,7 @@ from serving.release.session import Session
 from serving.release.trial import Trial
 from serving.repository import releases
 from serving.server import ServerOptions, TritonServer
+from tests.triton.client_threads import ClientThreads
 from tests.triton.scraped import wait_until
 from tests.triton.two_releases import KNOBS_OF_COPIES, add_copy, make_first
 
@@ -35,7 +35,7 @@ MISSED = {"slow": "p99 ms", "worse": "NDCG@10 lost", "broken": "error share"}
 USERS = [f"user-{n}" for n in range(40)]
 
 
-class Load:
+class Load(ClientThreads):
     """Clients that ask until the end; who was answered by which release, and what failed."""
 
     def __init__(self, server: TritonServer) -> None:
@@ -68,16 +68,6 @@ class Load:
         for user, release in list(self.answered):
             found.setdefault(user, set()).add(release)
         return found
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
 
 
 @pytest.fixture
