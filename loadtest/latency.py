@@ -11,7 +11,7 @@ from typing import TypeVar
 from ensembles.errors import LoadTestError
 from ensembles.recommend import RECOMMEND_VISUAL
 from loadtest.percentiles import Latency
-from loadtest.step_statistics import ChainTimes, chain_times, read_chain, read_snapshot
+from loadtest.step_statistics import ChainTimes, chain_times, read_chain, settled_snapshot
 from loadtest.traffic import Protocol, draw, holdout_users, offered
 from serving.client import Client
 from serving.ports import Ports
@@ -102,9 +102,9 @@ def one_at_a_time(
         for protocol in map(Protocol, protocols):
             with Client(f"{host}:{ports_of[protocol]}", protocol.value) as client:
                 measure(client.recommend, requests, WARM_UP)
-                before = read_snapshot(host, ports.http, ports.metrics)
+                before = settled_snapshot(host, ports.http, ports.metrics)
                 latency = measure(client.recommend, requests, count)
-                after = read_snapshot(host, ports.http, ports.metrics)
+                after = settled_snapshot(host, ports.http, ports.metrics)
             chain = chain_times(before, after, steps, ensemble)
             found.append(SingleRequests(ensemble, protocol, latency, chain))
     return found

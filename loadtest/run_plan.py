@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from loadtest.budget import Budget
 from loadtest.scenario import Scenario
-from loadtest.step_statistics import Snapshot, chain_times, read_chain, read_snapshot
+from loadtest.step_statistics import Snapshot, chain_times, read_chain, settled_snapshot
 from loadtest.tracing import Tracing
 
 
@@ -34,8 +34,8 @@ class RunPlan:
         return {**asdict(self), "scenario": self.scenario.model_dump(mode="json")}
 
     def snapshot(self) -> Snapshot:
-        """The server's statistics now."""
-        return read_snapshot(self.host, self.http_port, self.metrics_port)
+        """The server's statistics, while no request of the run is under way."""
+        return settled_snapshot(self.host, self.http_port, self.metrics_port)
 
     def traced(self) -> AbstractContextManager[None]:
         """Trace while the context lasts, if at all."""

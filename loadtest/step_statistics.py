@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import urllib.request
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +15,8 @@ from ensembles.fuse import FUSED
 from ensembles.profiles import CPU
 from ensembles.recommend import RECOMMEND
 
+SETTLE_SECONDS = 0.5
+"""After so long without a request, the stages of the joined model have reported all they did."""
 _PHASES = ("success", "queue", "compute_input", "compute_infer", "compute_output")
 _STAGE = re.compile(r'^millirank_step_seconds_(sum|count){.*?step="(\w+)".*?} (\S+)$', re.MULTILINE)
 
@@ -91,6 +94,18 @@ def read_snapshot(host: str, http_port: int, metrics_port: int = 0) -> Snapshot:
     if metrics_port and FUSED in snapshot:
         snapshot |= _read_stages(f"http://{host}:{metrics_port}/metrics")
     return snapshot
+
+
+def settled_snapshot(host: str, http_port: int, metrics_port: int) -> Snapshot:
+    """``read_snapshot`` of a server that nobody asks at the moment, after all has been reported.
+
+    What a stage has not reported yet would count as the last stage's, which gets the rest.
+
+    Raises:
+        LoadTestError: as ``read_snapshot``.
+    """
+    time.sleep(SETTLE_SECONDS)
+    return read_snapshot(host, http_port, metrics_port)
 
 
 def _read_stages(url: str) -> Snapshot:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from ensembles.errors import InvalidRequest
 from ensembles.fuse import FUSED
 from ensembles.profiles import CPU
 from ensembles.step_code import load_step
-from loadtest.step_statistics import chain_times, read_chain, read_snapshot
+from loadtest.step_statistics import chain_times, read_chain, settled_snapshot
 from serving.client import Client, ProtocolName, Request
 from serving.ports import Ports
 from serving.server import ServerOptions, TritonServer
@@ -99,13 +98,11 @@ def test_only_the_joined_model_is_loaded(running: TritonServer) -> None:
 
 def test_times_of_the_stages_add_up_to_the_model(running: TritonServer) -> None:
     ports = running.ports
-    time.sleep(0.5)  # stages are reported a quarter of a second later
     with Client(running.grpc) as client:
-        before = read_snapshot("127.0.0.1", ports.http, ports.metrics)
+        before = settled_snapshot("127.0.0.1", ports.http, ports.metrics)
         for _ in range(50):
             client.recommend(Request("user-2"))
-        time.sleep(0.5)
-        after = read_snapshot("127.0.0.1", ports.http, ports.metrics)
+        after = settled_snapshot("127.0.0.1", ports.http, ports.metrics)
     steps = chain_times(before, after, read_chain("127.0.0.1", ports.http)).steps
     assert [step.name for step in steps] == list(CPU.fused)
     whole = chain_times(before, after, (), FUSED).ensemble
