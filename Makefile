@@ -36,7 +36,7 @@ demo: $(INSTALLED) ## Build a recommender from MovieLens, serve it, ask it, load
 test: $(INSTALLED) ## Run the test suite (boots a real Triton)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: $(INSTALLED) ## The tests that take twenty seconds and more each
+test-slow: $(INSTALLED) ## The tests that take fifteen seconds and more each
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 check: $(INSTALLED) ## Lint, types, import direction, rendered configs

@@ -130,6 +130,7 @@ def test_a_damaged_release_is_published_anew(built, log):
     check(built / "repository", 3)
 
 
+@pytest.mark.slow
 def test_an_answer_that_differs_from_the_offline_pipeline_is_not_published(
     tmp_path, log, monkeypatch
 ):
@@ -174,6 +175,7 @@ def test_a_compressed_release_is_served_as_it_was_built(tmp_path, log):
     assert "30 of 30 items start from the earlier release" in lines
 
 
+@pytest.mark.slow
 def test_a_killed_build_goes_on(tmp_path, log):
     config = tmp_path / "tiny.toml"
     config.write_text(

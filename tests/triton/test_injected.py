@@ -91,6 +91,7 @@ def work_ms(spent: Spent, name: str) -> float:
     return sum(step.work_ms for step in spent.steps if step.name == name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tiny", "every", "rate", "slow_ms"),
     # What is rare must be longer than what a busy machine does to a request now and then; few
@@ -120,6 +121,7 @@ def test_a_slow_step_is_named(tiny: Tiny, every: int, rate: float, slow_ms: floa
     assert RunRecord.from_json(run.to_json()) == run
 
 
+@pytest.mark.slow
 def test_a_wrong_answer_under_load_fails_the_quality(tiny: Tiny) -> None:
     spoil(tiny, "policy", "service.py", WRONG.format(after=ASKED_BEFORE + 10))
     run = load(tiny, rate=100)

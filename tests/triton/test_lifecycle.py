@@ -124,6 +124,7 @@ class Serving:
         assert not self._thread.is_alive()
 
 
+@pytest.mark.slow
 def test_lost_backend_process_and_crash_are_recovered_from(copy_of_tiny: Tiny) -> None:
     """Triton itself never starts a backend process again."""
     serving = Serving(copy_of_tiny.repository)

@@ -80,6 +80,7 @@ def _timed_by_size(before: Path, after: Path, *_: Any) -> Timing:
     return Timing(was / 1e6, now / 1e6, now / 1e6, 1 - now / was)
 
 
+@pytest.mark.slow
 def test_verdicts(data: CompressionData, calls: list[str]) -> None:
     # The teacher has learned the circle with blocks to spare; nothing may get worse.
     loose = data.settings.compress.model_copy(update={"max_quality_loss": 0.5})
@@ -110,6 +111,7 @@ def test_served_graph_gives_the_figures(data: CompressionData, calls: list[str])
     assert found.result.summary().startswith("0 of 0 passes kept")
 
 
+@pytest.mark.slow
 def test_goes_on_after_a_kill(
     data: CompressionData, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

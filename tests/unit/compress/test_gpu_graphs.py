@@ -89,6 +89,7 @@ def test_engines_of_all_three(
     assert found.summary().count("engine not executed") == 3
 
 
+@pytest.mark.slow
 def test_a_ranker_without_products_of_its_own(
     data: CompressionData,
     teacher: Model,
