@@ -168,7 +168,10 @@ STAGES = (
         "served_check",
         work.served_check,
         needs=("dataset", "retrieval", "visual", "train", "compress", "export"),
-        sections=("export", "serving", "visual", "features.history", "retrieval.candidates"),
+        sections=(
+            *("export", "serving", "visual", "record", "explore"),
+            *("features.history", "retrieval.candidates"),
+        ),
         code=("builders/publish", "ensembles", "serving", "model_repository"),
     ),
 )

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from builders.compress.settings import Compress
 from builders.dataset.settings import Clean, Data, Feedback, Split
+from builders.publish.exploring import Explore
 from builders.publish.recording import Record
 from builders.ranker.settings import Ranker
 from builders.section import Section
@@ -152,6 +153,7 @@ class Settings(Section):
     export: Export = Export()
     serving: Serving = Serving()
     record: Record = Record()
+    explore: Explore = Explore()
     visual: Visual = Visual()
 
     @property
@@ -201,6 +203,9 @@ class Settings(Section):
                 f"{origin}: ranker.fuse names 'image', but the items have no pictures; set "
                 "data.images to where they are, or visual.covers = true to have some drawn"
             )
+        places, fused = found.retrieval.candidates, found.serving.fuse_steps
+        if lack := found.explore.lack(places, found.record.impressions, fuse_steps=fused):
+            raise SettingsError(f"{origin}: {lack}")
         return found
 
 

@@ -103,6 +103,9 @@ RELEASE = TensorSpec("release", DataType.INT32, (1,), optional=True)
 """With the request id and the position, from 1: the recommendation that the event answers."""
 SHOWN_SCORE = TensorSpec("score", DataType.FP32, (1,), optional=True)
 """Of an impression, which servers record themselves."""
+PROPENSITY = TensorSpec("propensity", DataType.FP32, (1,), optional=True)
+EXPLORED = TensorSpec("explored", DataType.BOOL, (1,), optional=True)
+"""Of one that a release shows which explores: chance, and whether the slot was given away."""
 ACCEPTED = TensorSpec("accepted", DataType.UINT8, (1,))
 """1: stored now; 2: it was there already."""
 

@@ -23,8 +23,8 @@ from serving.messages import (
     decode,
     encode,
     ensemble_for,
-    new_request_id,
 )
+from serving.request_id import new_request_id, request_id_of
 from serving.tls import TLS
 from serving.trace_context import call_span
 
@@ -67,21 +67,23 @@ class AsyncClient:
         request: Request,
         *,
         timeout: float | None = None,  # noqa: ASYNC109
+        request_id: str | None = None,
     ) -> Recommendation:
         """The answer to one request; raises what ``Client.recommend`` raises."""
-        return (await self.recommend_many([request], timeout=timeout))[0]
+        return (await self.recommend_many([request], timeout=timeout, request_id=request_id))[0]
 
     async def recommend_many(
         self,
         requests: Sequence[Request],
         *,
         timeout: float | None = None,  # noqa: ASYNC109
+        request_id: str | None = None,
     ) -> list[Recommendation]:
         """The answers to the rows of a single request; see ``Client.recommend_many``."""
         tensors = encode(requests)
         model = self._model or ensemble_for(tensors)
+        request_id = request_id_of(request_id)
         start = time.perf_counter()
-        request_id = new_request_id()
         contents, release = await self._asked(model, tensors, len(requests), timeout, request_id)
         return decode(contents, len(requests), release, time.perf_counter() - start, request_id)
 

@@ -22,9 +22,9 @@ from serving.messages import (
     decode,
     encode,
     ensemble_for,
-    new_request_id,
 )
 from serving.options import CONTROL_SECONDS, GRPC_TOKEN_HEADER
+from serving.request_id import new_request_id, request_id_of
 from serving.shared_memory import SharedPictures
 from serving.tls import TLS
 from serving.trace_context import call_span
@@ -105,8 +105,14 @@ class Client:
         self._timeout = timeout
         self._model = model
 
-    def recommend(self, request: Request, *, timeout: float | None = None) -> Recommendation:
+    def recommend(
+        self, request: Request, *, timeout: float | None = None, request_id: str | None = None
+    ) -> Recommendation:
         """The answer to one request.
+
+        Args:
+            request_id: decides what is explored and whether the answer is logged, so the same id
+                asks for the same; "" for neither, None for a new one.
 
         Raises:
             InvalidRequest: something is wrong with it, or the release takes no pictures.
@@ -114,10 +120,14 @@ class Client:
             ServerUnavailable: nobody answers, or the server is overloaded.
             RequestError: the server failed.
         """
-        return self.recommend_many([request], timeout=timeout)[0]
+        return self.recommend_many([request], timeout=timeout, request_id=request_id)[0]
 
     def recommend_many(
-        self, requests: Sequence[Request], *, timeout: float | None = None
+        self,
+        requests: Sequence[Request],
+        *,
+        timeout: float | None = None,
+        request_id: str | None = None,
     ) -> list[Recommendation]:
         """The answers to up to ``MAX_BATCH`` requests, sent as the rows of a single one.
 
@@ -126,8 +136,8 @@ class Client:
         """
         tensors = encode(requests)
         model = self._model or ensemble_for(tensors)
+        request_id = request_id_of(request_id)
         start = time.perf_counter()
-        request_id = new_request_id()
         contents, release = self._asked(model, tensors, len(requests), timeout, request_id)
         return decode(contents, len(requests), release, time.perf_counter() - start, request_id)
 

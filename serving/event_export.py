@@ -30,7 +30,8 @@ def export_events(url: str, out: Path) -> int:
 
     Columns: user_id, item_id, event, timestamp (seconds since the epoch), event_id, received
     (seconds, on the server's clock), and request_id, position, release, null where an event
-    answers no recommendation; score, null but for impressions.
+    answers no recommendation; score, null but for impressions;
+    propensity and explored, null but for those of a release that explores.
     Rows and files are in the order in which events were stored.
 
     Raises:
@@ -104,7 +105,7 @@ def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     except ImportError as e:
         raise MissingExtra("pyarrow", "build") from e
     types = dict.fromkeys(_TEXTS, pa.string()) | dict.fromkeys(_SMALL, pa.int32())
-    types["score"] = pa.float32()
+    types |= {"score": pa.float32(), "propensity": pa.float32(), "explored": pa.bool_()}
     schema = pa.schema([(name, types.get(name, pa.int64())) for name in rows[0]])
     partial = path.with_name(f".{path.name}.partial")
     parquet.write_table(pa.Table.from_pylist(list(rows), schema), partial)

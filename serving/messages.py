@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import struct
 from collections.abc import Mapping, Sequence
@@ -75,11 +74,6 @@ class Sent:
 
 
 BARE = Sent()
-
-
-def new_request_id() -> str:
-    """16 hexadecimal digits that are hardly ever the same twice; they are no secret."""
-    return f"{random.getrandbits(64):016x}"
 
 
 @dataclass(frozen=True)

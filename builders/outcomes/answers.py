@@ -22,12 +22,15 @@ class Counts:
         releases: ``release``, ``shown``, ``clicks``, ``requests``, ``users``, ``items``, ``cold``
             and ``told`` (requests that were cold starts, and that say whether), ``first`` and
             ``last`` (seconds), by release.
+        explored: ``explored``, ``shown``, ``clicks``: of the impressions that say whether their
+            slot was given to exploration; first those that were not.
         positions: ``release``, ``position``, ``shown``, ``clicks``, in this order.
         events: how many impressions were answered by a type of event, by type.
         unmatched: answered items whose impression was not exported, as where it was not sampled.
     """
 
     releases: list[Row]
+    explored: list[Row]
     positions: list[Row]
     events: dict[str, int]
     unmatched: int
@@ -53,6 +56,7 @@ def count_answers(folder: Path, clicks: Collection[str], ignored: Collection[str
         found = by_event.aggregate(rows=lambda t: t.count()).order_by("event")
         return Counts(
             _rows(_by_release(marked)),
+            _rows(_by_exploration(marked)),
             _rows(_by_position(marked)),
             {row["event"]: row["rows"] for row in _rows(found)},
             _count(clicked.anti_join(shown, key)),
@@ -74,6 +78,15 @@ def _by_release(marked: Table) -> Table:
             last=marked.seconds.max(),
         )
         .order_by("release")
+    )
+
+
+def _by_exploration(marked: Table) -> Table:
+    return (
+        marked.filter(marked.explored.notnull())
+        .group_by("explored")
+        .aggregate(shown=lambda t: t.count(), clicks=lambda t: t.clicked.sum())
+        .order_by("explored")
     )
 
 

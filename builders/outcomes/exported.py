@@ -25,8 +25,10 @@ _SHOWN = {
     "release": "int64",
     "cold_start": "boolean",
     "timestamp": "string",
+    "explored": "boolean",
 }
-"""Columns of an impression; ``cold_start`` may be missing."""
+"""Columns of an impression."""
+_MAY_MISS = ("cold_start", "explored")
 
 
 @contextmanager
@@ -80,7 +82,7 @@ def _impressions(raw: Any, folder: Path) -> Table:
     """The columns ``_SHOWN``."""
     if raw is None:
         return ibis.memtable([], schema=_SHOWN)
-    missing = [name for name in _SHOWN if name not in raw.columns and name != "cold_start"]
+    missing = [name for name in _SHOWN if name not in (*raw.columns, *_MAY_MISS)]
     if missing:
         raise DataError(
             f"the impressions in {folder} have no column {', '.join(missing)}; they have "

@@ -44,10 +44,27 @@ class AtPosition:
 
 
 @dataclass(frozen=True)
+class Exploration:
+    """Clicks of explored slots and of the others, of releases that explore, and the difference."""
+
+    explored: Rate
+    others: Rate
+    difference: Difference
+
+    @classmethod
+    def of(cls, counts: Counts) -> Exploration | None:
+        """None where no impression says whether it was explored."""
+        rates = {row["explored"]: Rate.of(row["clicks"], row["shown"]) for row in counts.explored}
+        explored, others = (rates.get(which, Rate.of(0, 0)) for which in (True, False))
+        return cls(explored, others, Difference.of(explored, others)) if rates else None
+
+
+@dataclass(frozen=True)
 class Outcomes:
     """What became of what was shown.
 
     Attributes:
+        exploration: None where no release explored.
         differences: of a release's rate to that of the one before it: (release, before, what).
         events: impressions that were answered, by type of event.
         unmatched: clicks whose impression was not exported.
@@ -55,6 +72,7 @@ class Outcomes:
 
     clicked: Rate
     releases: tuple[OfRelease, ...]
+    exploration: Exploration | None
     positions: tuple[AtPosition, ...]
     differences: tuple[tuple[int, int, Difference], ...]
     events: dict[str, int]
@@ -73,8 +91,15 @@ class Outcomes:
             for old, new in pairwise(found)
         )
         total = Rate.of(sum(r.clicked.count for r in found), sum(r.clicked.total for r in found))
-        positions = _positions(counts)
-        return cls(total, found, positions, tuple(differences), counts.events, counts.unmatched)
+        return cls(
+            total,
+            found,
+            Exploration.of(counts),
+            _positions(counts),
+            tuple(differences),
+            counts.events,
+            counts.unmatched,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""

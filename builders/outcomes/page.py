@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from builders.compress.report.plots import plotly_script
-from builders.outcomes.outcomes import OfRelease, Outcomes
+from builders.outcomes.outcomes import Exploration, OfRelease, Outcomes
 from builders.outcomes.plots import position_plot, release_plot
 from builders.outcomes.rate import Rate
 from serving.markup import document, facts, heading, table
@@ -47,6 +47,13 @@ def _body(found: Outcomes) -> Iterator[str]:
             "times had different users and days: only a canary compares like with like.",
         )
         yield table(("release", "against", "difference", "95 % from", "to"), _differences(found))
+    if found.exploration is not None:
+        yield heading(
+            "Exploration",
+            "Slots given to items that little is known of, at random, against the other slots of "
+            "the same releases. It shows what exploring costs, and not what the items are worth.",
+        )
+        yield table(("slots", *_RATE), _explored(found.exploration))
     yield heading(
         "By position",
         "What stands first is clicked more, whatever it is: compare releases at the same place.",
@@ -75,6 +82,13 @@ def _differences(found: Outcomes) -> Iterator[tuple[str, tuple[str, ...]]]:
     for new, old, of in found.differences:
         style = ("good" if of.value > 0 else "bad") if of.told else ""
         yield style, (str(new), str(old), *(f"{x:+.2%}" for x in (of.value, of.low, of.high)))
+
+
+def _explored(found: Exploration) -> Iterator[tuple[str, tuple[str, ...]]]:
+    yield "", ("explored", *_rate(found.explored))
+    yield "", ("others", *_rate(found.others))
+    of = found.difference
+    yield "", ("difference", "", "", *(f"{x:+.2%}" for x in (of.value, of.low, of.high)))
 
 
 def _rate(rate: Rate) -> tuple[str, ...]:

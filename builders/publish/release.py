@@ -130,6 +130,7 @@ def assemble(
         )
     features = staging / FEATURES.name / "1"
     shutil.copytree(tables, features / "tables")
+    settings.explore.write(dataset, features / "tables")
     ranker.copy(staging / "ranker" / "1", features / ITEM_VECTORS)
     names = staging / "policy" / "1" / "tables"
     names.mkdir()

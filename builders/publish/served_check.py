@@ -78,7 +78,7 @@ def served_check(
         users, targets = users[chosen], targets[chosen]
     with _served(staging, dataset) as server, Client(server.grpc) as client:
         ranked = offline.recommend(users, K)
-        served = _numbered(dataset, [client.recommend(_request(dataset, u)) for u in users])
+        served = _numbered(dataset, [_asked(client, dataset, u) for u in users])
         pictures = _check_pictures(server, client, staging, dataset, offline, settings)
     items, scores = served
     return ServedCheck(
@@ -108,8 +108,9 @@ def _check_pictures(
     which = np.arange(len(users)) % len(files)
     visual = settings.visual
     ranked = offline.recommend(users, K, vectors[which], visual.weight, visual.candidates)
-    asked = [_request(dataset, u, files[n]) for u, n in zip(users, which, strict=True)]
-    items, scores = _numbered(dataset, [client.recommend(request) for request in asked])
+    pairs = zip(users, which, strict=True)
+    answers = [_asked(client, dataset, u, files[n]) for u, n in pairs]
+    items, scores = _numbered(dataset, answers)
     return PictureCheck(
         pictures=len(files),
         vector_difference=off,
@@ -129,8 +130,12 @@ def _served(staging: Path, dataset: Dataset) -> Iterator[TritonServer]:
             yield server
 
 
-def _request(dataset: Dataset, user: int, image: Path | None = None) -> Request:
-    return Request(user_id=dataset.user_ids[user], k=K, image=image)
+def _asked(
+    client: Client, dataset: Dataset, user: int, image: Path | None = None
+) -> Recommendation:
+    """Without an id: nothing is explored, so the answer is the ranker's alone."""
+    request = Request(user_id=dataset.user_ids[user], k=K, image=image)
+    return client.recommend(request, request_id="")
 
 
 def _numbered(

@@ -91,7 +91,9 @@ def asking(stack: ExitStack, addresses: Sequence[str]) -> Ask:
     }
 
     def ask(user: str, number: int, role: str) -> tuple[str, ...]:
-        return clients[addresses[number % len(addresses)], role].recommend(Request(user)).items
+        client = clients[addresses[number % len(addresses)], role]
+        # Without an id: nothing is explored or logged, and rankers are compared.
+        return client.recommend(Request(user), request_id="").items
 
     return ask
 

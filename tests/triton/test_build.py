@@ -22,6 +22,7 @@ from builders.export import item_lookup
 from builders.settings import Settings
 from builders.stage_work import REPOSITORY
 from ensembles.errors import BuildError, DataError, ReleaseError, VerificationError
+from ensembles.fuse import FUSED
 from serving.client import Client, Request
 from serving.engine.device import find_gpu
 from serving.engine.record import NOT_EXECUTED
@@ -29,6 +30,11 @@ from serving.manifest import check
 from serving.repository import current_release, releases
 from serving.temporary import temporary_server
 
+OTHER: dict[str, dict[str, object]] = {
+    "serving": {"max_queue_size": 77},
+    "explore": {"share": 0.2, "pool": 6, "candidates": 4},
+    "record": {"impressions": 0.5},
+}
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -114,18 +120,23 @@ def test_nothing_changed_does_nothing(built, log):
 
 def test_another_setting_makes_another_release_and_leaves_the_first(built, log):
     before = check(built / "repository", 1)
-    lines = build(built, log=log, serving={"max_queue_size": 77})
+    lines = build(built, log=log, **OTHER)
     assert [line for line in lines if "unchanged" in line and "train" in line]
     assert releases(built / "repository") == [1, 2]
     assert current_release(built / "repository") == 2
     assert check(built / "repository", 1) == before
+    # It explores, and yet the check compares what the ranker alone answers.
+    assert any("40 users through Triton: 40 lists identical" in line for line in lines)
+    tables = [f"{model}/2/tables/explore.npy" for model in ("features", FUSED)]
+    assert {n for n in check(built / "repository", 2)["files"] if "explore.npy" in n} == {*tables}
+    assert not [name for name in before["files"] if "explore.npy" in name]
 
 
 def test_a_damaged_release_is_published_anew(built, log):
     (built / "repository" / "policy" / "2" / "tables" / "item_ids.json").write_text('["", "x"]')
     with pytest.raises(ReleaseError, match="was altered"):
         check(built / "repository", 2)
-    build(built, log=log, serving={"max_queue_size": 77})
+    build(built, log=log, **OTHER)
     assert current_release(built / "repository") == 3
     check(built / "repository", 3)
 

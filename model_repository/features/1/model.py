@@ -22,6 +22,8 @@ class TritonPythonModel:
         self.service = FeatureService.open(version, parameters, url, pb_utils.Logger)
         if not self.service.state.there:
             pb_utils.Logger.log_warn(f"there is no user state at {url}: every user is a cold start")
+        if self.service.share:
+            pb_utils.Logger.log_warn("steps that are not joined do not explore; this release would")
         self.measures = Measures(pb_utils, args, COUNTED, ["features"])
 
     def execute(self, requests: list[Any]) -> list[Any]:

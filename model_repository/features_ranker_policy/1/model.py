@@ -13,11 +13,16 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 from .chain_step import BatchLog, Impressions, Stages, Told, merged, stored
-from .features_step import COUNTED, FeatureService, Measures, isolated
+from .features_step import COUNTED, FeatureService, Measures, isolated, with_seeds
 from .policy_step import answer, load_item_ids
 from .ranker_step import Scorer
 
-DROPPED = {"impressions_dropped": "Requests chosen for the event log that did not get there"}
+OWN = {
+    "impressions_dropped": "Requests chosen for the event log that did not get there",
+    "explored_slots": "Slots of answers that were given to items that little is known of",
+}
+SENT = ("item_id", "score", "degraded")
+"""Of an answer; what else there is, is for the log."""
 
 
 class TritonPythonModel:
@@ -32,16 +37,17 @@ class TritonPythonModel:
         if not self.service.state.there:
             pb_utils.Logger.log_warn(f"there is no user state at {url}: every user is a cold start")
         self.scorer = Scorer(version / "model.onnx", int(parameters["threads"]))
-        self.decide = partial(answer, item_ids=load_item_ids(version / "tables" / "item_ids.json"))
+        names = load_item_ids(version / "tables" / "item_ids.json")
+        self.decide = partial(answer, item_ids=names, share=self.service.share)
         stages = {"features": self.features, "ranker": self.rank, "policy": self.choose}
-        self.measures = Measures(pb_utils, args, COUNTED | DROPPED, list(stages))
+        self.measures = Measures(pb_utils, args, COUNTED | OWN, list(stages))
         log = BatchLog(os.environ.get("MILLIRANK_STAGE_LOG", ""))
         self.stages = Stages(stages, self.measures.spent, log)
         self.shown = Impressions(
             float(parameters["impressions"]),
             int(args["model_version"]),
             partial(stored, pb_utils),
-            lambda requests: self.measures.count([0] * len(COUNTED) + [requests], 0),
+            lambda requests: self.count_own(requests, 0),
         )
         self.told = Told.from_environment(args["model_name"], args["model_version"])
 
@@ -53,9 +59,12 @@ class TritonPythonModel:
 
     def features(self, requests: list[Any]) -> list[Any]:
         tensors = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
+        if self.service.share:
+            pairs = zip(tensors, requests, strict=True)
+            tensors = [with_seeds(given, str(request.request_id())) for given, request in pairs]
         answers = isolated(self.service.answer, tensors)
         self.told.found(answers)
-        self.measures.count((*self.service.count(answers), 0), len(answers))
+        self.measures.count((*self.service.count(answers), 0, 0), len(answers))
         return [a if isinstance(a, Exception) else a.tensors for a in answers]
 
     def rank(self, tensors: list[Any]) -> list[Any]:
@@ -64,10 +73,17 @@ class TritonPythonModel:
 
     def choose(self, tensors: list[Any]) -> list[Any]:
         chosen = isolated(self.decide, tensors)
+        if self.service.share:
+            good = (c for c in chosen if not isinstance(c, Exception))
+            self.count_own(0, sum(int(c["explored"].sum()) for c in good))
         return [
             c if isinstance(c, Exception) else {**c, "degraded": t["degraded"]}
             for t, c in zip(tensors, chosen, strict=True)
         ]
+
+    def count_own(self, dropped: int, explored: int) -> None:
+        """Add to the counters ``OWN``."""
+        self.measures.count([0] * len(COUNTED) + [dropped, explored], 0)
 
     def finalize(self) -> None:
         self.shown.close()
@@ -81,4 +97,4 @@ def respond(answer: Any) -> Any:
     if isinstance(answer, Exception):
         error = pb_utils.TritonError(str(answer), pb_utils.TritonError.INVALID_ARG)
         return pb_utils.InferenceResponse(error=error)
-    return pb_utils.InferenceResponse([pb_utils.Tensor(n, t) for n, t in answer.items()])
+    return pb_utils.InferenceResponse([pb_utils.Tensor(name, answer[name]) for name in SENT])

@@ -131,6 +131,8 @@ def test_what_a_line_says(fresh: Fresh) -> None:
         "release": 7,
         "received": NOW,
         "score": None,
+        "propensity": None,
+        "explored": None,
     }
     assert (bare["request_id"], bare["position"], bare["release"]) == (None, None, None)
     assert kind.state([], "ü") == []

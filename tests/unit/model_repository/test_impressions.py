@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from tests.unit.model_repository.recorded import NOW, RECORD
 from tests.unit.model_repository.test_record_rules import Memory
 
 chain = load_step(SOURCE / "features_ranker_policy" / "1")
+RULES = RECORD.Rules({"impression": 0.0}, 256, 300, 7.0)
 
 
 def request(request_id: str, *users: bytes) -> Any:
@@ -60,6 +62,28 @@ def test_each_item_with_its_place_and_score_is_logged_and_joins_no_state() -> No
     assert done.accepted.tolist() == [[1]] * 3
     assert RECORD.row_of(store.events[1].line())["score"] == 1.0
     assert dropped == 0
+
+
+def test_what_a_release_explores_is_logged_with_its_chance() -> None:
+    more = {"propensity": np.array([[0.9, 1e-7, 0]]), "explored": np.array([[False, True, False]])}
+    asked = [(request("r", b"u"), answer([b"a", b"b", b""]) | more)]
+    (tensors,), _ = shown(1.0, asked)
+    events = RULES.events(tensors, NOW)
+    rows = [RECORD.row_of(e.line()) for e in events]
+    assert [(r["propensity"], r["explored"]) for r in rows] == [(0.9, False), (1e-7, True)]
+    tensors["propensity"][0] = 1.5
+    with pytest.raises(RECORD.BadRequest, match="propensity: expected numbers from 0 to 1"):
+        RULES.events(tensors, NOW)
+
+
+def test_a_line_of_a_server_that_did_not_explore() -> None:
+    (tensors,), _ = shown(1.0, [(request("r", b"u"), answer([b"a"]))])
+    (event,) = RULES.events(tensors, NOW)
+    old = event.line().replace(b",null,null]", b"]")
+    assert len(json.loads(old)) == 10
+    row = RECORD.row_of(old)
+    assert row == RECORD.row_of(event.line())
+    assert (row["score"], row["propensity"], row["explored"]) == (0.0, None, None)
 
 
 def test_a_share_of_the_requests_chosen_by_id() -> None:

@@ -15,6 +15,7 @@ import pytest
 from ensembles.record import Recording
 from tests.triton.tiny import HISTORY, Tiny, make_release
 from tests.unit.model_repository import fake_pb_utils
+from tests.unit.model_repository.test_explore import write_plan
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,26 @@ def test_features_without_state_says_so(
     assert f"{tmp_path}/nowhere" in warnings[0]
     (cold,) = model.execute([user(b"user-1")])
     assert not cold.arrays()["history"].any()
+    model.finalize()
+
+
+def test_features_alone_do_not_explore_and_say_so(
+    tiny: Tiny, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MILLIRANK_STATE", raising=False)
+    plain = load_features(tiny)
+    (before,) = plain.execute([user(b"user-1")])
+    plain.finalize()
+    tables = tiny.repository / "features" / "1" / "tables"
+    write_plan(tables)
+    model = load_features(tiny)
+    (answer,) = model.execute([user(b"user-1")])
+    for name in ("explore.npy", "explore.json"):
+        (tables / name).unlink()
+    assert warnings == ["steps that are not joined do not explore; this release would"]
+    assert answer.arrays().keys() == before.arrays().keys()
+    for name, tensor in before.arrays().items():
+        np.testing.assert_array_equal(answer.arrays()[name], tensor)
     model.finalize()
 
 

@@ -117,6 +117,30 @@ def test_every_figure(exported: Path) -> None:
     assert (new, old, difference.value) == (2, 1, 0.25)
 
 
+def test_explored_slots_against_the_others(tmp_path: Path) -> None:
+    """Of a release that says so; an older one says nothing of its slots."""
+    folder = tmp_path / "exported"
+    slots = {"explored": [False, True, False, True]}
+    write(folder, "impressions-1", impressions("r1", "ann", "abcd", 1))
+    write(folder, "impressions-2", impressions("r2", "bob", "abcd", 2) | slots)
+    write(folder, "impressions-3", impressions("r3", "cy", "efgh", 2) | slots)
+    clicked = [("r1", "b", "click"), ("r2", "b", "click"), ("r3", "e", "buy"), ("r3", "g", "buy")]
+    write(folder, "events-1", answers(*clicked))
+    found = found_in(folder).exploration
+    assert found is not None
+    assert (found.explored, found.others) == (Rate.of(1, 4), Rate.of(2, 4))
+    assert found.difference.value == -0.25
+    report = tmp_path / "report"
+    said = json.loads((report / JSON).read_text())["exploration"]
+    assert (said["explored"]["count"], said["others"]["count"]) == (1, 2)
+    assert "Exploration" in (report / HTML).read_text()
+
+
+def test_nothing_is_said_of_exploration_where_there_is_none(exported: Path) -> None:
+    assert found_in(exported).exploration is None
+    assert "Exploration" not in (exported.parent / "report" / HTML).read_text()
+
+
 def test_what_a_click_is_can_be_chosen(exported: Path) -> None:
     assert found_in(exported, clicks=["buy"]).clicked == Rate.of(1, 12)
     assert found_in(exported, clicks=["skip", "view"]).clicked == Rate.of(2, 12)

@@ -66,6 +66,8 @@ def test_each_export_writes_what_is_new(state: Kind, tmp_path: Path) -> None:
         "release": 5,
         "received": NOW,
         "score": None,
+        "propensity": None,
+        "explored": None,
     }
     types = {field.name: str(field.type) for field in pq.read_schema(next(out.glob("*.parquet")))}
     assert (types["timestamp"], types["position"], types["request_id"]) == (

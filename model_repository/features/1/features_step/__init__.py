@@ -4,6 +4,7 @@ Plain numpy, the standard library, lmdb and, where they are needed, faiss and re
 project, so that a version folder is complete in itself. Builders load this same package.
 """
 
+from .draws import with_seeds
 from .isolate import isolated
 from .item_ids import item_keys
 from .measures import Measures
@@ -31,4 +32,5 @@ __all__ = [
     "item_keys",
     "open_state",
     "seed",
+    "with_seeds",
 ]

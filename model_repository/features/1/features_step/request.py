@@ -61,6 +61,7 @@ class Rows:
         recent: item numbers, newest last.
         unknown: ids that this release does not know, in all rows.
         query: float32 [rows, V], vectors of the rows' pictures; None where there are none.
+        seed: uint64 [rows], 0 for rows that do not explore; None where the caller cannot.
     """
 
     users: list[bytes]
@@ -69,6 +70,7 @@ class Rows:
     recent: list[list[int]]
     unknown: int
     query: NDArray[np.float32] | None = None
+    seed: NDArray[np.uint64] | None = None
 
 
 def decode(tensors: Tensors, limits: Limits, numbers_of: NumbersOf, visual_width: int = 0) -> Rows:
@@ -92,14 +94,26 @@ def decode(tensors: Tensors, limits: Limits, numbers_of: NumbersOf, visual_width
     for row in given:
         if row is not None and not row:
             raise BadRequest("candidates: none of the given ids is known in this release")
+    candidates = [list(dict.fromkeys(row or ())) for row in given] or [[] for _ in users]
     return Rows(
         users=users,
         k=k,
-        candidates=[list(dict.fromkeys(row or ())) for row in given] or [[] for _ in users],
+        candidates=candidates,
         recent=[row or [] for row in recent] or [[] for _ in users],
         unknown=unknown + unknown_recent,
         query=_decode_query(tensors.get("visual_vector"), visual_width),
+        seed=_decode_seed(tensors, candidates),
     )
+
+
+def _decode_seed(
+    tensors: Tensors, candidates: Sequence[Sequence[int]]
+) -> NDArray[np.uint64] | None:
+    """Rows that say what is to be ranked, or what it should look like, do not explore."""
+    if "seed" not in tensors:
+        return None
+    asks = np.array([bool(row) or "visual_vector" in tensors for row in candidates])
+    return np.where(asks, np.uint64(0), tensors["seed"].ravel())
 
 
 def _decode_query(

@@ -18,8 +18,8 @@ from .stored import Stored
 from .tables import Tables
 from .visual import Blend
 
-REAL, SEEN = 1, 2
-"""Bits of ``candidate_flags``: a real candidate, one that the user has seen."""
+REAL, SEEN, EXPLORE = 1, 2, 4
+"""Bits of ``candidate_flags``: a real candidate, one that the user has seen, one to explore."""
 
 
 COUNTED = {
@@ -122,6 +122,8 @@ class FeatureService:
         given = [row for r in requests for row in r.candidates]
         query = self._queries(requests)
         candidate, seen = self._candidates(scores, events, given, width, query)
+        seed = self._seeds(requests)
+        eligible = None if seed is None else self._explore(seed, events, candidate)
         features = pack(self.tables, scores, history, candidate)
         if query is not None:
             assert self.tables.visual is not None
@@ -134,6 +136,10 @@ class FeatureService:
             "top_k": np.concatenate([r.k for r in requests])[:, None],
             "degraded": stored.degraded[:, None],
         }
+        if seed is not None and eligible is not None:
+            stacked |= {"seed": seed[:, None], "eligible": eligible[:, None]}
+            explored = self._explored(eligible, candidate) * np.uint8(EXPLORE)
+            stacked["candidate_flags"] = np.add(stacked["candidate_flags"], explored)
         table = self.tables.item_vectors
         if table is not None:
             stacked["history_vector"] = table.take(history, axis=0)
@@ -162,6 +168,43 @@ class FeatureService:
             [nothing.repeat(len(r.users), 0) if r.query is None else r.query for r in requests]
         )
         return queries
+
+    @property
+    def share(self) -> float:
+        """Chance that a slot is given to exploration; 0 where the release does not explore."""
+        return 0.0 if self.tables.explore is None else self.tables.explore.share
+
+    def _seeds(self, requests: Sequence[Rows]) -> NDArray[np.uint64] | None:
+        """uint64 [B], 0 for rows that do not explore; None where no request can."""
+        if self.tables.explore is None or all(r.seed is None for r in requests):
+            return None
+        seeds: NDArray[np.uint64] = np.concatenate(
+            [np.zeros(len(r.users), np.uint64) if r.seed is None else r.seed for r in requests]
+        )
+        return seeds
+
+    def _explore(
+        self, seed: NDArray[np.uint64], events: NDArray[np.int32], candidate: NDArray[np.int32]
+    ) -> NDArray[np.int32]:
+        """Let items to explore join candidates, in place; of how many they were drawn, [B]."""
+        assert self.tables.explore is not None
+        eligible = np.zeros(len(seed), np.int32)
+        (rows,) = np.nonzero(seed)
+        if len(rows):
+            retrieved = candidate[rows, : self.tables.candidates]
+            eligible[rows] = self.tables.explore.join(seed[rows], events[rows], retrieved)
+            candidate[rows, : self.tables.candidates] = retrieved
+        return eligible
+
+    def _explored(
+        self, eligible: NDArray[np.int32], candidate: NDArray[np.int32]
+    ) -> NDArray[np.bool_]:
+        """Which candidates are there to be explored, bool [B, C]."""
+        assert self.tables.explore is not None
+        end = self.tables.candidates
+        there = np.zeros(candidate.shape, np.bool_)
+        there[:, end - self.tables.explore.places : end] = eligible[:, None] > 0
+        return there & (candidate > 0)
 
     def _candidates(
         self,

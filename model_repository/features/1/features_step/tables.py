@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .explore import Exploration
 from .item_ids import ITEM_BITS, ItemIds
 from .visual import VisualTable
 
@@ -45,6 +46,7 @@ class Tables:
         factors: float32 [N+1, D]; categories: float32 [N+1, G]; rows have length 1 or 0.
         item_vectors: float32 [N+1, D], the ranker's item table where its graph does not hold it.
         visual: of a release that takes pictures.
+        explore: of a release that explores.
     """
 
     history: int
@@ -62,6 +64,7 @@ class Tables:
     categories: NDArray[np.float32]
     item_vectors: NDArray[np.float32] | None = None
     visual: VisualTable | None = None
+    explore: Exploration | None = None
 
     @property
     def items(self) -> int:
@@ -121,6 +124,7 @@ class Tables:
             decay=lengths["decay"],
             item_ids=item_ids,
             visual=visual,
+            explore=Exploration.load(folder, lengths["items"], lengths["candidates"]),
             **arrays,
         )
         tables._check(folder)

@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Tensors = dict[str, NDArray[Any]]
-Shown = tuple[list[bytes], NDArray[Any], NDArray[Any], str]
-"""User ids, items [rows, slots] and scores of one request, and its id."""
+Shown = tuple[NDArray[Any], Mapping[str, NDArray[Any]], str]
+"""User ids, the answer's tensors [rows, slots] and the id of one request."""
 
 WAITING = 256
 _ROWS = 128
 """Of one request to ``record``."""
+_EXPLORED = {"propensity": np.float32, "explored": np.bool_}
+"""What the answers of a release that explores have beside items and scores."""
 
 
 class Impressions:
@@ -59,9 +61,8 @@ class Impressions:
             if isinstance(answer, Exception) or not chosen:
                 continue
             users = next(t.as_numpy() for t in request.inputs() if t.name() == "user_id")
-            shown = users.ravel().tolist(), answer["item_id"], answer["score"], request_id
             try:
-                self._waiting.put_nowait(shown)
+                self._waiting.put_nowait((users.ravel(), answer, request_id))
             except queue.Full:
                 self._dropped(1)
 
@@ -79,31 +80,23 @@ class Impressions:
 
 
 def rows_of(
-    users: Sequence[bytes],
-    items: NDArray[Any],
-    scores: NDArray[Any],
-    request_id: str,
-    release: int,
+    users: NDArray[Any], answer: Mapping[str, NDArray[Any]], request_id: str, release: int
 ) -> Iterator[Tensors]:
     """One row a slot that is used, as ``record`` takes them."""
-    rows = [
-        (user, item, f"{request_id}-{row}-{slot + 1}".encode(), slot + 1, score)
-        for row, user in enumerate(users)
-        for slot, (item, score) in enumerate(zip(items[row], scores[row], strict=True))
-        if item
-    ]
+    rows, slots = np.nonzero(answer["item_id"] != b"")
     for start in range(0, len(rows), _ROWS):
-        user, item, event_id, position, score = zip(*rows[start : start + _ROWS], strict=True)
-        count = len(user)
+        row, slot = rows[start : start + _ROWS], slots[start : start + _ROWS]
+        ids = [f"{request_id}-{r}-{s + 1}".encode() for r, s in zip(row, slot, strict=True)]
         yield {
-            "user_id": _column(user, np.object_),
-            "item_id": _column(item, np.object_),
-            "event": _column([b"impression"] * count, np.object_),
-            "event_id": _column(event_id, np.object_),
-            "request_id": _column([request_id.encode()] * count, np.object_),
-            "position": _column(position, np.int32),
-            "release": _column([release] * count, np.int32),
-            "score": _column(score, np.float32),
+            "user_id": _column(users[row], np.object_),
+            "item_id": _column(answer["item_id"][row, slot], np.object_),
+            "event": _column([b"impression"] * len(row), np.object_),
+            "event_id": _column(ids, np.object_),
+            "request_id": _column([request_id.encode()] * len(row), np.object_),
+            "position": _column(slot + 1, np.int32),
+            "release": _column([release] * len(row), np.int32),
+            "score": _column(answer["score"][row, slot], np.float32),
+            **{n: _column(answer[n][row, slot], k) for n, k in _EXPLORED.items() if n in answer},
         }
 
 
@@ -117,5 +110,5 @@ def stored(backend: Any, tensors: Mapping[str, NDArray[Any]]) -> bool:
     return not request.exec().has_error()
 
 
-def _column(values: Sequence[Any], kind: Any) -> NDArray[Any]:
+def _column(values: Sequence[Any] | NDArray[Any], kind: Any) -> NDArray[Any]:
     return np.array(values, kind)[:, None]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-REAL, SEEN = 1, 2
+REAL, SEEN, EXPLORE = 1, 2, 4
 """Bits of ``candidate_flags``."""
 
 LOWEST = np.finfo(np.float32).min
@@ -48,9 +48,7 @@ def choose(
     """
     real = flags & REAL > 0
     tier = np.where(real, flags & SEEN > 0, 2).astype(np.uint64)
-    score = np.where(real & ~np.isnan(logit), logit, LOWEST)
-    # Finite, and -0 becomes 0. Without the layers of Python that np.clip has.
-    score = np.maximum(np.minimum(score, -LOWEST), LOWEST) + np.float32(0)
+    score = finite(logit, real)
     # Tier, score and item number packed in 64 bits: one plain sort gives the order.
     key = tier << 62 | _descending(score) << _ITEM_BITS | candidate.astype(np.uint64)
     slots = int(min(top_k.max(initial=1), candidate.shape[1]))
@@ -62,6 +60,14 @@ def choose(
         score=np.where(free, LOWEST, np.take_along_axis(score, order, axis=1)),
         used=used,
     )
+
+
+def finite(logit: NDArray[np.float32], real: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Scores that are finite, ``LOWEST`` where a candidate is not ``real``; -0 becomes 0."""
+    score = np.where(real & ~np.isnan(logit), logit, LOWEST)
+    # Without the layers of Python that np.clip has.
+    bounded: NDArray[np.float32] = np.maximum(np.minimum(score, -LOWEST), LOWEST) + np.float32(0)
+    return bounded
 
 
 def _descending(score: NDArray[np.float32]) -> NDArray[np.uint64]:

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 COLUMNS = (
     *("user_id", "item_id", "event", "timestamp", "event_id"),
     *("request_id", "position", "release", "received", "score"),
+    *("propensity", "explored"),
 )
 """Of a line, which is a JSON array: an order that later versions may only add to."""
+_FEWEST = 10
+"""Values of a line of the first version; what a line does not have is not known."""
 
 IMPRESSION = "impression"
 """The type of what servers themselves log: an item that was shown."""
@@ -28,6 +31,8 @@ class Event:
         release: that made it; 0 where none is known.
         received: seconds since the epoch, on this server's clock.
         score: with which the item was shown; None but for impressions.
+        propensity: chance with which its place showed the item, given the places before it;
+            explored: the place was given to exploration; None where the release does not explore.
         counts: the type has a weight above 0, so the event joins the user's state.
     """
 
@@ -41,6 +46,8 @@ class Event:
     release: int
     received: int
     score: float | None = None
+    propensity: float | None = None
+    explored: bool | None = None
     counts: bool = True
 
     def line(self) -> bytes:
@@ -49,14 +56,14 @@ class Event:
         return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def row_of(line: bytes) -> dict[str, str | int | float | None]:
+def row_of(line: bytes) -> dict[str, str | int | float | bool | None]:
     """A line by column; what was not known is None.
 
     Raises:
         ValueError: it is no line of a log.
     """
     values = json.loads(line)
-    if not isinstance(values, list) or len(values) < len(COLUMNS):
-        raise ValueError(f"expected a line of {len(COLUMNS)} values, got another")
-    row = dict(zip(COLUMNS, values, strict=False))
+    if not isinstance(values, list) or len(values) < _FEWEST:
+        raise ValueError(f"expected a line of {_FEWEST} values or more, got another")
+    row = dict.fromkeys(COLUMNS) | dict(zip(COLUMNS, values, strict=False))
     return row | {name: row[name] or None for name in ("request_id", "position", "release")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,10 +84,19 @@ class Rules:
                 release=release,
                 received=now,
                 score=score,
+                propensity=propensity,
+                explored=explored,
                 counts=self.weights[event] > 0,
             )
-            for user, item, event, event_id, request_id, timestamp, position, release, score in zip(
-                *texts, *numbers, _scores(tensors.get("score"), rows), strict=True
+            for (user, item, event, event_id, request_id), (timestamp, position, release), (
+                score,
+                propensity,
+                explored,
+            ) in zip(
+                zip(*texts, strict=True),
+                zip(*numbers, strict=True),
+                _shown(tensors, rows),
+                strict=True,
             )
         ]
 
@@ -133,9 +142,21 @@ def _numbers(name: str, tensor: NDArray[Any] | None, rows: int) -> list[int]:
     return numbers
 
 
-def _scores(tensor: NDArray[Any] | None, rows: int) -> list[float] | list[None]:
-    if tensor is None:
-        return [None] * rows
-    if not np.isfinite(tensor).all():
+def _shown(tensors: Tensors, rows: int) -> Iterator[tuple[float | None, float | None, bool | None]]:
+    """Score, propensity and whether it was exploration, of each row."""
+    score, propensity, explored = (
+        tensors[name].ravel() if name in tensors else None
+        for name in ("score", "propensity", "explored")
+    )
+    if score is not None and not np.isfinite(score).all():
         raise BadRequest("score: expected finite numbers, got others")
-    return [round(score, 6) for score in tensor.ravel().tolist()]
+    if propensity is not None and not ((propensity >= 0) & (propensity <= 1)).all():
+        raise BadRequest("propensity: expected numbers from 0 to 1, got others")
+    nothing = [None] * rows
+    return zip(
+        nothing if score is None else [round(s, 6) for s in score.tolist()],
+        # Chances can be small: digits that count, and not those behind the point.
+        nothing if propensity is None else [float(f"{p:.6g}") for p in propensity.tolist()],
+        nothing if explored is None else explored.tolist(),
+        strict=True,
+    )

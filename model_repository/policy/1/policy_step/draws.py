@@ -1,0 +1,1 @@
+../../../features/1/features_step/draws.py
