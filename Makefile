@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .PHONY: help demo test test-slow check docker-files secrets serve render test-damaged bench-beauty \
         bench-compress bench-catalogue bench-posters bench-fashion bench-preprocess bench-growth \
         bench-peers bench-generator bench-shared bench-state bench-record test-failover test-killed \
-        test-retrain test-swaps loadtest soak requirements sbom \
+        test-retrain test-swaps test-rollbacks loadtest soak requirements sbom \
         docker-check clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -130,9 +130,12 @@ bench-record: $(INSTALLED) ## Time until an event is durable, beside the disk's 
 test-killed: $(INSTALLED) ## kill -9 of the server and its processes while events are recorded, 60 times
 	@MILLIRANK_KILLS=60 $(BIN)/python -m pytest -q -s -n 0 --timeout 1800 tests/triton/test_killed.py
 
-test-swaps: $(INSTALLED) ## Ten promotions and ten rollbacks under 200 requests/s, a shadow and a canary
-	@MILLIRANK_SWAPS=$(REPOSITORY) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/triton/test_swaps.py \
-	  tests/triton/test_release.py
+test-swaps: $(INSTALLED) ## Ten promotions and rollbacks under 200 requests/s, events among them, a shadow, a canary
+	@MILLIRANK_SWAPS=$(REPOSITORY) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/triton/test_swaps.py
+
+test-rollbacks: $(INSTALLED) ## Bad releases under 100 requests/s: worse, slow and broken ones take themselves back
+	@MILLIRANK_ROLLBACKS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -n 0 \
+	  tests/triton/test_rollbacks.py
 
 soak: $(INSTALLED) ## Ten minutes at half the capacity: no error, no growth of memory
 	@$(BIN)/millirank loadtest $(REPOSITORY) --scenario soak \

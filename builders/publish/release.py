@@ -8,7 +8,6 @@ is never overwritten: each release gets the next number.
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from builders.dataset.dataset import Dataset
+from builders.publish.about import write_about
 from builders.publish.step_files import RankerFiles, VisualFiles, keeping_links, link_members
 from builders.settings import Settings
 from ensembles.errors import ReleaseError
@@ -139,27 +139,9 @@ def assemble(
         visual.copy(staging)
     if settings.serving.fuse_steps:
         link_members(staging, 1)
-    _write_about(staging / RECOMMEND.name / "1", settings, dataset)
+    write_about(staging / RECOMMEND.name / "1", settings, dataset)
     pipelines, knobs = chains_of(staging, 1, settings)
     write_configs(staging, pipelines, 1, knobs)
-
-
-def _write_about(folder: Path, settings: Settings, dataset: Dataset) -> None:
-    """What a person or a load test needs to know: titles, and who was held out with what."""
-    folder.mkdir(parents=True)
-    catalogue = dict(zip(dataset.item_ids[1:], dataset.titles[1:], strict=True))
-    _write_json(folder / "catalogue.json", catalogue)
-    users, items = dataset.targets("test")
-    held_out = users if settings.serving.hold_out_test else users[:0]
-    holdout = {
-        "users": [dataset.user_ids[u] for u in held_out],
-        "items": [dataset.item_ids[i] for i in items[: len(held_out)]],
-    }
-    _write_json(folder / "holdout.json", holdout)
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
 def publish(

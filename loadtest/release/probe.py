@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -20,8 +21,12 @@ from serving.release.trial import CANDIDATE, CURRENT, role_of
 
 PAUSE_SECONDS = 0.02
 """Between two users: the probe is to be no load of its own."""
-Ask = Callable[[str, int, str], tuple[str, ...]]
-"""Items for a user, by a role; the number says which of the servers is asked."""
+Query = tuple[Request, str]
+"""What a user is asked with, and the item that it was denied."""
+Ask = Callable[[Request, int, str], tuple[str, ...]]
+"""Items for a request, by a role; the number says which of the servers is asked."""
+_NOBODY = "millirank-probe"
+_QUERIES = "queries.json"
 
 
 @dataclass(frozen=True)
@@ -45,39 +50,60 @@ class Probe:
         return self.current - self.candidate
 
 
-def held_out(repository: Path, release: int, count: int) -> list[tuple[str, str]]:
-    """Users of a release and the item that each was denied; the same ones each time.
+def held_out(repository: Path, releases: Sequence[int], count: int) -> list[Query]:
+    """Held-out events of each release in turn; the same ones each time.
+
+    Of the release before, too: those of a release that was made of a damaged log are as damaged,
+    and each release would find as few of them.
 
     Raises:
-        LoadTestError: the release does not say.
+        LoadTestError: a release does not say.
     """
-    path = repository / RECOMMEND.name / str(release) / "holdout.json"
+    found = [_held_out(repository / RECOMMEND.name / str(release)) for release in releases]
+    mixed = chain.from_iterable(zip_longest(*found))
+    return list(dict.fromkeys(query for query in mixed if query))[:count]
+
+
+def _held_out(folder: Path) -> list[Query]:
+    path = folder / _QUERIES
+    if not path.is_file():
+        path = folder / "holdout.json"
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-        pairs = list(zip(about["users"], about.get("items") or (), strict=False))
+        if path.name == _QUERIES:
+            # What they did stands in the request: the user state knows the held-out event by now
+            # where it was recorded.
+            asked = [Request(_NOBODY, recent=tuple(events)) for events in about["recent"]]
+        else:  # a release from before such files
+            asked = [Request(user) for user in about["users"]]
+        pairs = list(zip(asked, about.get("items") or (), strict=False))
     except (OSError, ValueError, KeyError, TypeError) as e:
-        raise LoadTestError(f"{path} should hold 'users' and 'items' ({e!r}); build again") from e
-    order = np.random.default_rng(0).permutation(len(pairs))[:count]
+        raise LoadTestError(f"{path} should hold held-out users ({e!r}); build again") from e
+    order = np.random.default_rng(0).permutation(len(pairs))
     return [pairs[i] for i in order]
 
 
-def probe(pairs: Sequence[tuple[str, str]], ask: Ask, seconds: float) -> Probe | None:
-    """Ask both releases for each user, one after the other; None where nobody is held out.
+def probe(queries: Sequence[Query], ask: Ask, seconds: float) -> Iterator[Probe | None]:
+    """Ask both releases with each query, one after the other.
 
     Args:
-        seconds: after so long no further user is asked.
+        seconds: after so long no further one is asked.
+
+    Yields:
+        None after each, and at the end what was found, unless there were fewer than two.
     """
     end, gains = time.monotonic() + seconds, list[list[float]]()
-    for number, (user, item) in enumerate(pairs):
+    for number, (request, item) in enumerate(queries):
         if time.monotonic() > end and len(gains) > 1:
             break
         time.sleep(PAUSE_SECONDS)
-        gains.append([gain(_asked(ask, user, number, role), item) for role in (CURRENT, CANDIDATE)])
-    if len(gains) < 2:
-        return None
-    lost = [current - candidate for current, candidate in gains]
-    current, candidate = (fmean(values) for values in zip(*gains, strict=True))
-    return Probe(len(gains), current, candidate, 1.96 * stdev(lost) / len(lost) ** 0.5)
+        answers = (_asked(ask, request, number, role) for role in (CURRENT, CANDIDATE))
+        gains.append([gain(items, item) for items in answers])
+        yield None
+    if len(gains) > 1:
+        lost = [current - candidate for current, candidate in gains]
+        current, candidate = (fmean(values) for values in zip(*gains, strict=True))
+        yield Probe(len(gains), current, candidate, 1.96 * stdev(lost) / len(lost) ** 0.5)
 
 
 def asking(stack: ExitStack, addresses: Sequence[str]) -> Ask:
@@ -90,16 +116,16 @@ def asking(stack: ExitStack, addresses: Sequence[str]) -> Ask:
         for role in (CURRENT, CANDIDATE)
     }
 
-    def ask(user: str, number: int, role: str) -> tuple[str, ...]:
+    def ask(request: Request, number: int, role: str) -> tuple[str, ...]:
         client = clients[addresses[number % len(addresses)], role]
         # Without an id: nothing is explored or logged, and rankers are compared.
-        return client.recommend(Request(user), request_id="").items
+        return client.recommend(request, request_id="").items
 
     return ask
 
 
-def _asked(ask: Ask, user: str, number: int, role: str) -> tuple[str, ...]:
+def _asked(ask: Ask, request: Request, number: int, role: str) -> tuple[str, ...]:
     try:
-        return ask(user, number, role)
+        return ask(request, number, role)
     except RequestError:
         return ()  # who gets no answer finds nothing

@@ -9,7 +9,7 @@ from typing import Any
 
 from ensembles.errors import MillirankError, ReleaseError
 from loadtest.release.objective import ReleaseObjective
-from loadtest.release.probe import asking, held_out, probe
+from loadtest.release.probe import Query, asking, held_out, probe
 from loadtest.release.watch import Seen, Tell, watch
 from loadtest.release.window import read_snapshot
 from serving.release.fleet import Fleet
@@ -61,11 +61,12 @@ class Trials:
 
     def _window(self, action: str, **share: float) -> Seen:
         candidate = self.fleet.candidate()
-        pairs = held_out(self.fleet.repository, candidate, PROBED)
+        both = self.fleet.status().current, candidate
+        queries = held_out(self.fleet.repository, both, PROBED)
         trial = self.fleet.change(lambda rollout: rollout.try_out(**share))
         about = asdict(trial)
         try:
-            seen = self._watch(trial, pairs)
+            seen = self._watch(trial, queries)
         except MillirankError as e:
             self._reject(candidate, {**about, "figures": {"missed": [str(e)]}})
             raise
@@ -95,7 +96,7 @@ class Trials:
         finally:
             self.write("reject", about)
 
-    def _watch(self, trial: Trial, pairs: Sequence[tuple[str, str]]) -> Seen:
+    def _watch(self, trial: Trial, queries: Sequence[Query]) -> Seen:
         with ExitStack() as stack:
             ask = asking(stack, self.fleet.addresses)
             return watch(
@@ -103,6 +104,6 @@ class Trials:
                 self.objective,
                 self.seconds,
                 lambda: read_snapshot(self.metrics),
-                lambda: probe(pairs, ask, self.seconds * _PROBE_SHARE),
+                probe(queries, ask, self.seconds * _PROBE_SHARE),
                 self.tell,
             )

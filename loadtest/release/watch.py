@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -60,22 +60,28 @@ def watch(
     objective: ReleaseObjective,
     seconds: float,
     read: Callable[[], Snapshot],
-    probe: Callable[[], Probe | None],
+    probe: Iterator[Probe | None],
     tell: Tell,
 ) -> Seen:
     """One window: ends when it is over, or as soon as it cannot be met any more.
 
     Args:
         read: the servers' counters now.
-        probe: asks held-out users.
+        probe: asks one held-out user after the other, while the counters are watched.
 
     Raises:
         LoadTestError: the servers cannot be read.
     """
     assert trial.candidate is not None
     start, before = time.monotonic(), read()
-    found, end, extended = probe(), start + seconds, 0
+    found: Probe | None = None
+    end, extended = start + seconds, 0
     while True:
+        poll = min(time.monotonic() + POLL_SECONDS, end)
+        for latest in probe:
+            found = latest
+            if time.monotonic() >= poll:
+                break
         after = read()
         windows = [Window.between(before, after, r) for r in (trial.current, trial.candidate)]
         verdicts = tuple(judge(objective, windows[1], found))
@@ -92,4 +98,4 @@ def watch(
                 f"{objective.minimum_count:,} are needed to judge it; watching for another "
                 f"{seconds:,.0f} s"
             )
-        time.sleep(min(POLL_SECONDS, max(end - now, 0.01)))
+        time.sleep(max(poll - now, 0))

@@ -100,9 +100,17 @@ def test_the_release_is_whole_and_tells_how_it_came_to_be(built, log):
 
 
 def test_what_is_published_answers_known_and_unknown_users(built):
+    about = built / "repository" / "recommend" / "1"
+    users = json.loads((about / "holdout.json").read_text())["users"]
+    queries = json.loads((about / "queries.json").read_text())["recent"]
     with temporary_server(built / "repository") as server, Client(server.grpc) as client:
         known = client.recommend(Request(user_id="u3", k=5))
         stranger = client.recommend(Request(user_id="nobody", k=5))
+        by_state = client.recommend_many([Request(user) for user in users])
+        by_query = client.recommend_many([Request("nobody", recent=r) for r in queries])
+    assert len(queries) == 40
+    # So a trial asks without the user state, which knows held-out events by now.
+    assert [a.items for a in by_query] == [a.items for a in by_state]
     assert known.release == 1
     assert len(set(known.items)) == 5
     assert len(set(stranger.items)) == 5

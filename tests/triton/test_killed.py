@@ -23,6 +23,7 @@ from serving.client import Client, Event
 from serving.ports import Ports
 from serving.server import ServerOptions, TritonServer
 from tests.redis_server import free_port
+from tests.triton.kept import Before
 from tests.triton.tiny import make_release
 from tests.unit.model_repository.recorded import Kind
 
@@ -91,20 +92,10 @@ def process_of(server: TritonServer, model: str) -> psutil.Process:
     return found
 
 
-def assert_kept(kind: Kind, acknowledged: list[Event]) -> None:
-    """Each is in the log once, nothing else is, and the states are the log replayed."""
-    log = kind.log()
-    assert Counter(row["event_id"] for row in log) == Counter(e.event_id for e in acknowledged)
-    for user in {row["user_id"] for row in log}:
-        own = [(row["item_id"], row["timestamp"]) for row in log if row["user_id"] == user]
-        replayed = sorted(dict.fromkeys(own), key=lambda pair: pair[1])[-1000:]
-        assert kind.state(ITEMS, user) == replayed
-
-
 def test_killed(tmp_path: Path) -> None:
     knobs = Knobs(instances=1, record=Recording(per_minute=10**9))
     tiny = make_release(tmp_path, 3, knobs, fused=True)
-    kind = Kind(f"lmdb://{tiny.state}", lambda user, value: None)
+    before = Before(Kind(f"lmdb://{tiny.state}", lambda user, value: None), ITEMS)
     ports = Ports(free_port(), free_port(), free_port())
     server = TritonServer(tiny.repository, ServerOptions(ports=ports, stop_seconds=0))
     chance, killed = random.Random(7), Counter[str]()
@@ -124,12 +115,12 @@ def test_killed(tmp_path: Path) -> None:
             server.start()
             writers.wait_for(WRITERS)
             writers.stop()
-            assert_kept(kind, writers.acknowledged)
+            before.assert_kept(e.event_id for e in writers.acknowledged)
             known = writers.acknowledged
             writers = Writers(server.grpc, turn)
             writers.acknowledged.extend(known)
     finally:
         writers.stop()
         server.stop()
-    assert_kept(kind, writers.acknowledged)
+    before.assert_kept(e.event_id for e in writers.acknowledged)
     print(f"\nkilled: {dict(killed)}; {len(writers.acknowledged):,} events, each once")

@@ -138,6 +138,12 @@ def test_events_are_counted(server: TritonServer) -> None:
     assert 'millirank_step_seconds_count{release="3",step="record"}' in text
 
 
+def test_what_nobody_asks_has_no_id_and_makes_no_impression(server: TritonServer) -> None:
+    with Client(server.grpc) as client:
+        assert client.recommend(Request("user-1")).request_id
+        assert client.recommend(Request("user-1"), request_id="").request_id == ""
+
+
 def assert_shown(url: str, answer: Recommendation) -> None:
     """An answer's items get into the log a moment later, with their places and scores."""
     deadline = time.monotonic() + 20

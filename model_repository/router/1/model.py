@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from .router_step import Measures, Route, Shadow, Tensors, code_of, merged, split
+from .router_step import Background, Measures, Route, Shadow, Tensors, code_of, merged, split
 
 COUNTED = {
     "routed_failures": "Requests that the candidate failed and the current release answered",
@@ -36,9 +36,21 @@ class TritonPythonModel:
             for release in (self.route.current, self.route.candidate)
         }
         self.shadow = Shadow(self.compare)
+        self.background = Background()
 
-    async def execute(self, requests: list[Any]) -> list[Any]:
-        return list(await asyncio.gather(*map(self.answer, requests)))
+    def execute(self, requests: list[Any]) -> None:
+        # Each is answered when it is ready: who asks the current release does not wait for a slow
+        # candidate, whether in one batch with its users or in a later one.
+        for request in requests:
+            self.background.begin(self.respond(request, request.get_response_sender()))
+
+    async def respond(self, request: Any, sender: Any) -> None:
+        try:
+            answer = await self.answer(request)
+        except Exception as e:  # noqa: BLE001 (the request would never end)
+            error = pb_utils.TritonError(repr(e), pb_utils.TritonError.INTERNAL)
+            answer = pb_utils.InferenceResponse(error=error)
+        sender.send(answer, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     async def answer(self, request: Any) -> Any:
         tensors = {t.name(): t.as_numpy() for t in request.inputs()}
@@ -92,6 +104,7 @@ class TritonPythonModel:
         )
 
     def finalize(self) -> None:
+        self.background.close()
         self.shadow.close()
         for measures in self.measures.values():
             measures.close()

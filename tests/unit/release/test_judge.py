@@ -11,6 +11,7 @@ from ensembles.errors import LoadTestError, RequestError
 from loadtest.release.objective import ReleaseObjective, enough, judge
 from loadtest.release.probe import Probe, asking, held_out, probe
 from loadtest.release.window import Window
+from serving.client import Request
 
 OBJECTIVE = ReleaseObjective(
     p99_ms=25, error_share=0.01, degraded_share=0.1, ndcg_loss=0.01, minimum_count=100
@@ -71,54 +72,71 @@ def test_too_few_are_not_judged() -> None:
     assert enough(OBJECTIVE, window(100))
 
 
-def test_both_releases_are_asked_for_each_user() -> None:
+A, B, C = map(Request, "abc")
+
+
+def test_both_releases_are_asked_with_each_query() -> None:
     asked = []
 
-    def ask(user: str, number: int, role: str) -> tuple[str, ...]:
-        asked.append((user, number, role))
-        if (user, role) == ("c", "candidate"):
+    def ask(request: Request, number: int, role: str) -> tuple[str, ...]:
+        asked.append((request, number, role))
+        if (request, role) == (C, "candidate"):
             raise RequestError("no answer")
         return ("x", "y") if role == "current" else ("y", "x")
 
-    found = probe([("a", "x"), ("b", "y"), ("c", "x")], ask, 60)
+    *before, found = probe([(A, "x"), (B, "y"), (C, "x")], ask, 60)
     second = 0.6309297535714575  # 1 / log2(3)
+    assert before == [None] * 3
     assert found
     assert found.users == 3
     assert found.current == pytest.approx((2 + second) / 3)
     assert found.candidate == pytest.approx((1 + second) / 3)
     assert found.loss == pytest.approx(1 / 3)
     assert found.noise > 0
-    assert asked[:2] == [("a", 0, "current"), ("a", 0, "candidate")]
+    assert asked[:2] == [(A, 0, "current"), (A, 0, "candidate")]
 
 
 def test_nobody_is_held_out() -> None:
-    assert probe([], lambda *_: (), 60) is None
+    assert list(probe([], lambda *_: (), 60)) == []
 
 
 def test_when_the_time_is_over_two_users_are_enough() -> None:
-    found = probe([("a", "x")] * 50, lambda *_: ("x",), -1)
+    *_, found = probe([(A, "x")] * 50, lambda *_: ("x",), -1)
     assert found
     assert (found.users, found.loss, found.noise) == (2, 0, 0)
 
 
-def test_held_out_users_are_the_same_each_time(tmp_path: Path) -> None:
-    path = tmp_path / "recommend" / "2" / "holdout.json"
-    path.parent.mkdir(parents=True)
-    about = {"users": [f"u{n}" for n in range(50)], "items": [f"i{n}" for n in range(50)]}
+def _write(repository: Path, release: int, name: str, about: object) -> None:
+    path = repository / "recommend" / str(release) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(about))
-    pairs = held_out(tmp_path, 2, 10)
-    assert pairs == held_out(tmp_path, 2, 10)
-    assert len(set(pairs)) == 10
-    assert all(user[1:] == item[1:] for user, item in pairs)
-    path.write_text('{"users": ["u"]}')
-    assert held_out(tmp_path, 2, 10) == []
-    path.write_text("[]")
-    with pytest.raises(LoadTestError, match=r"holdout\.json should hold 'users' and 'items'"):
-        held_out(tmp_path, 2, 10)
+
+
+def test_held_out_events_of_both_releases_are_the_same_each_time(tmp_path: Path) -> None:
+    for release, names in ((1, "ab"), (2, "bc")):
+        items = [f"{name}{n}" for name in names for n in range(25)]
+        _write(tmp_path, release, "queries.json", {"recent": [[i] for i in items], "items": items})
+    queries = held_out(tmp_path, (1, 2), 60)
+    assert queries == held_out(tmp_path, (1, 2), 60)
+    assert len(set(queries)) == 60
+    assert all(request.recent == (item,) for request, item in queries)
+    assert {request.user_id for request, _ in queries} == {"millirank-probe"}
+    assert {item[0] for _, item in queries} == set("abc")
+    assert len(held_out(tmp_path, (1, 2), 1000)) == 75  # what both hold out is asked once
+
+
+def test_releases_without_queries_are_asked_by_user(tmp_path: Path) -> None:
+    _write(tmp_path, 2, "holdout.json", {"users": ["u", "v"], "items": ["i", "j"]})
+    assert sorted(held_out(tmp_path, [2], 9), key=str) == [(Request("u"), "i"), (Request("v"), "j")]
+    _write(tmp_path, 2, "holdout.json", {"users": ["u"]})
+    assert held_out(tmp_path, [2], 10) == []
+    _write(tmp_path, 2, "holdout.json", [])
+    with pytest.raises(LoadTestError, match=r"holdout\.json should hold held-out users"):
+        held_out(tmp_path, [2], 10)
 
 
 def test_a_server_that_is_not_there_has_no_answer() -> None:
     with ExitStack() as stack:
         ask = asking(stack, ["127.0.0.1:1"])
         with pytest.raises(RequestError):
-            ask("user", 0, "current")
+            ask(A, 0, "current")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.unit.model_repository import fake_pb_utils
 from tests.unit.model_repository.test_models import load
 
 CURRENT, CANDIDATE = "recommend_current", "recommend_candidate"
+FINAL = 1
 
 
 class Ensembles:
@@ -25,9 +27,16 @@ class Ensembles:
     def __init__(self) -> None:
         self.items: dict[str, list[bytes] | Exception] = {CURRENT: [b"a"], CANDIDATE: [b"b"]}
         self.asked: list[str] = []
+        self.ten_answered = asyncio.Event()
+        """The candidate waits for it."""
+        self.ten_answered.set()
 
     def request(self, model_name: str, inputs: list[Any], **_: Any) -> Any:
         async def async_exec() -> Any:
+            if model_name == CANDIDATE:
+                await self.ten_answered.wait()
+            if self.asked.count(CURRENT) == 10:
+                self.ten_answered.set()
             return self.answer(model_name, len(inputs[0].as_numpy()))
 
         return SimpleNamespace(
@@ -51,7 +60,7 @@ class Ensembles:
 def ensembles(monkeypatch: pytest.MonkeyPatch) -> Ensembles:
     found = Ensembles()
     fake = fake_pb_utils.make([])
-    vars(fake).update(InferenceRequest=found.request)
+    vars(fake).update(InferenceRequest=found.request, TRITONSERVER_RESPONSE_COMPLETE_FINAL=FINAL)
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", fake)
     return found
 
@@ -59,16 +68,27 @@ def ensembles(monkeypatch: pytest.MonkeyPatch) -> Ensembles:
 def routed(
     requests: list[Any], until: Callable[[], bool] = lambda: True, **shares: str
 ) -> list[Any]:
-    """Answers of a router, after its end: what it counted is out."""
+    """Answers of a router in the order of requests, after its end: what it counted is out."""
+    answers: dict[int, Any] = {}
+    for place, request in enumerate(requests):
+        send = partial(_keep, answers, place)
+        request.get_response_sender = partial(SimpleNamespace, send=send)
     route = {"ensemble": "recommend", "current": "1", "candidate": "2"}
     outputs = [{"name": "item_id"}, {"name": "release"}]
     parameters = {**route, "canary": "0", "mirror": "0", **shares}
     model = load(SOURCE / "router" / "1", parameters, output=outputs)
     try:
-        return asyncio.run(model.execute(requests))
+        model.execute(requests)
+        wait_until(lambda: len(answers) == len(requests) and until())
+        return [answers[place] for place in range(len(requests))]
     finally:
-        wait_until(until)
         model.finalize()
+
+
+def _keep(answers: dict[int, Any], place: int, answer: Any, flags: int) -> None:
+    assert flags == FINAL
+    assert place not in answers
+    answers[place], answer.arrived = answer, len(answers)
 
 
 def user(*names: bytes) -> Any:
@@ -135,3 +155,19 @@ def test_a_request_without_users_is_refused_by_the_current_release(ensembles: En
     refused, good = routed([nameless, user(b"x")], canary="1", mirror="1")
     assert (refused.error.message, refused.error.code) == ("no user", "INTERNAL")
     assert good.arrays()["item_id"].tolist() == [[b"b"]]
+
+
+def test_nobody_waits_for_another_ones_slow_candidate(ensembles: Ensembles) -> None:
+    ensembles.ten_answered.clear()
+    users = [b"%d" % n for n in range(30)]
+    answers = routed([user(name) for name in users], canary="0.5")
+    arrived = sorted(answers, key=lambda answer: answer.arrived)
+    by = [int(answer.arrays()["release"][0, 0]) for answer in arrived]
+    assert by[:10] == [1] * 10
+    assert set(by) == {1, 2}
+
+
+def test_a_request_ends_whatever_happens(ensembles: Ensembles) -> None:
+    del ensembles.items[CURRENT]
+    (answer,) = routed([user(b"x")])
+    assert (answer.error.message, answer.error.code) == (f"KeyError('{CURRENT}')", "INTERNAL")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -77,10 +77,11 @@ def trials(
     monkeypatch: pytest.MonkeyPatch,
     read: Read,
     quality: Probe | None = None,
+    probing: Iterator[Probe | None] | None = None,
 ) -> tuple[Trials, list[str]]:
     told: list[str] = []
     monkeypatch.setattr(trials_module, "held_out", lambda *_: [])
-    monkeypatch.setattr(trials_module, "probe", lambda *_: quality)
+    monkeypatch.setattr(trials_module, "probe", lambda *_: probing or iter([quality]))
     monkeypatch.setattr(trials_module, "read_snapshot", lambda _: read(clock.now))
     made = Trials(session.fleet, ["127.0.0.1:2"], OBJECTIVE, 60, session.write, told.append)
     return made, told
@@ -140,6 +141,37 @@ def test_a_bad_release_is_rejected_at_once(
     assert releases(session.fleet.repository) == [1]
     assert actions(session) == ["stage", "reject"]
     assert reason in session.journal.entries()[-1]["figures"]["missed"][0]
+
+
+def test_a_slow_release_is_rejected_while_held_out_users_are_asked(
+    session: Session, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def probing() -> Iterator[Probe | None]:
+        for _ in range(30):
+            clock.sleep(1)  # what the candidate takes for an answer
+            yield None
+        yield Probe(30, 0.3, 0.3, 0.01)
+
+    trial, _ = trials(session, clock, monkeypatch, rate(10, ms=50), probing=probing())
+    with pytest.raises(ReleaseError, match="missed p99 ms"):
+        trial.canary(0.1)
+    assert clock.now == 2
+    assert session.journal.entries()[-1]["figures"]["quality"] is None
+
+
+def test_quality_is_judged_once_all_are_asked(
+    session: Session, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def probing() -> Iterator[Probe | None]:
+        for _ in range(5):
+            clock.sleep(1)
+            yield None
+        yield Probe(5, 0.3, 0.1, 0.01)
+
+    trial, _ = trials(session, clock, monkeypatch, rate(10), probing=probing())
+    with pytest.raises(ReleaseError, match="missed NDCG@10 lost"):
+        trial.canary(0.1)
+    assert clock.now == 5
 
 
 def test_a_window_with_too_few_requests_is_made_longer(
