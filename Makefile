@@ -4,8 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow check docker-files secrets serve render test-damaged bench-beauty \
         bench-compress bench-catalogue bench-posters bench-fashion bench-preprocess bench-growth \
-        bench-peers bench-generator bench-shared bench-state bench-record test-failover test-killed \
-        test-retrain test-swaps test-rollbacks loadtest soak requirements sbom \
+        bench-peers bench-generator bench-shared bench-state bench-record bench-feedback test-failover \
+        test-killed test-retrain test-swaps test-rollbacks loadtest soak requirements sbom \
         docker-check clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -127,7 +127,10 @@ test-failover: $(INSTALLED) ## Kill one of two servers behind HAProxy under load
 bench-record: $(INSTALLED) ## Time until an event is durable, beside the disk's own, and until an answer knows it
 	@MILLIRANK_BENCH_RECORD=$(REPOSITORY) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -n 0 tests/benchmarks/test_record_speed.py
 
-test-killed: $(INSTALLED) ## kill -9 of the server and its processes while events are recorded, 60 times
+bench-feedback: $(INSTALLED) ## Do three events in one category bring more of it, and how soon: 100 users, LMDB and Redis
+	@MILLIRANK_BENCH_FEEDBACK=$(REPOSITORY) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -n 0 tests/benchmarks/test_feedback.py
+
+test-killed: $(INSTALLED) ## kill -9 while events are recorded, 60 times of the server's processes, and 60 with Redis
 	@MILLIRANK_KILLS=60 $(BIN)/python -m pytest -q -s -n 0 --timeout 1800 tests/triton/test_killed.py
 
 test-swaps: $(INSTALLED) ## Ten promotions and rollbacks under 200 requests/s, events among them, a shadow, a canary

@@ -105,7 +105,7 @@ class AsyncClient:
         """Store events, all or none; see ``Client.record_many``."""
         tensors, request_id = encode_events(events), new_request_id()
         contents, _ = await self._asked(RECORD.name, tensors, len(events), timeout, request_id)
-        return decode_recorded(contents, len(events))
+        return decode_recorded(contents, events)
 
     async def _asked(
         self,

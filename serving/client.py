@@ -161,7 +161,7 @@ class Client:
         """Store up to ``MAX_BATCH`` events, all or none; raises what ``record`` raises."""
         tensors, request_id = encode_events(events), new_request_id()
         contents, _ = self._asked(RECORD.name, tensors, len(events), timeout, request_id)
-        return decode_recorded(contents, len(events))
+        return decode_recorded(contents, events)
 
     def _asked(
         self,

@@ -15,6 +15,8 @@ from serving.messages import UNLOADED, Recommendation, WireTensor, bytes_tensor,
 
 _TOO_MANY = "too many events of one user"
 """How the server begins its sentence about the rate: Triton has no status of its own for it."""
+_STORED, _THERE = 1, 2
+"""Values of ``accepted``."""
 
 
 @dataclass(frozen=True)
@@ -99,20 +101,26 @@ def _numbers(spec: TensorSpec, form: str, values: Sequence[int]) -> WireTensor:
     return WireTensor(spec, (len(values), 1), struct.pack(f"<{len(values)}{form}", *values))
 
 
-def decode_recorded(contents: Mapping[str, bytes], rows: int) -> list[Recorded]:
-    """Acknowledgements, one a row.
+def decode_recorded(contents: Mapping[str, bytes], events: Sequence[Event]) -> list[Recorded]:
+    """Acknowledgements, one an event.
+
+    An answer must name the very events: from a server whose processes are being killed, clients
+    have seen texts of stray bytes, and nothing but the event's id tells such an answer from one.
 
     Raises:
-        RequestError: the answer is not what this client understands.
+        RequestError: the answer is not what this client understands, or is of other events.
     """
     accepted = contents.get(c.ACCEPTED.name, b"")
     ids = split_bytes(contents.get(c.EVENT_ID.name, b""))
-    if not len(accepted) == len(ids) == rows:
+    # The server makes an id for an event without one.
+    theirs = [e.event_id.encode() or i for e, i in zip(events, ids, strict=False)]
+    alike = ids == theirs and len(ids) == len(accepted) == len(events)
+    if not (alike and set(accepted) <= {_STORED, _THERE}):
         raise RequestError(
-            f"expected {c.ACCEPTED.name} and {c.EVENT_ID.name} of {rows} rows in the answer; "
-            "is this server one of ours?"
+            f"expected {c.ACCEPTED.name} and {c.EVENT_ID.name} of the {len(events)} events in the "
+            "answer; is this server one of ours?"
         )
-    return [Recorded(i.decode(), a == 1) for i, a in zip(ids, accepted, strict=True)]
+    return [Recorded(i.decode(), a == _STORED) for i, a in zip(ids, accepted, strict=True)]
 
 
 def check_recorded(error: RequestError) -> None:

@@ -29,6 +29,9 @@ th:first-child, td:first-child { text-align: left;
 .verdicts td { white-space: normal; max-width: 18rem; }
 .verdicts td:last-child, .verdicts th:last-child { text-align: left; }
 .texts td:first-child { overflow-wrap: anywhere; }
+.fits { min-width: 60rem; }
+.fits th, .fits td { white-space: normal; vertical-align: bottom; }
+.fits th:first-child, .fits td:first-child { min-width: 0; }
 .good, .good td:first-child { color: var(--good); } .bad td, .bad { color: var(--bad); }
 .part td { font-weight: 600; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; font-size: .9rem; }

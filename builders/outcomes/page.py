@@ -38,7 +38,7 @@ def _body(found: Outcomes) -> Iterator[str]:
         "known.",
     )
     columns = ("release", "from", "to", "users", *_RATE, "items shown", "coverage", "cold start")
-    yield table(columns, [("", _release(of)) for of in found.releases])
+    yield table(columns, [("", _release(of)) for of in found.releases], "fits")
     yield release_plot(found)
     if found.differences:
         yield heading(
@@ -81,7 +81,7 @@ def _time(seconds: int | None) -> str:
 def _differences(found: Outcomes) -> Iterator[tuple[str, tuple[str, ...]]]:
     for new, old, of in found.differences:
         style = ("good" if of.value > 0 else "bad") if of.told else ""
-        yield style, (str(new), str(old), *(f"{x:+.2%}" for x in (of.value, of.low, of.high)))
+        yield style, (str(new), str(old), *(f"{x:+z.2%}" for x in (of.value, of.low, of.high)))
 
 
 def _explored(found: Exploration) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -11,6 +11,7 @@ from builders.outcomes.outcomes import Outcomes
 from builders.outcomes.rate import Rate
 
 _COLORS = ("#3b7dd8", "#d98e04", "#2a9d8f", "#d1495b", "#8e5bbf", "#5b6f8f")
+_TICKS = 20
 
 
 def release_plot(found: Outcomes) -> str:
@@ -30,7 +31,9 @@ def position_plot(found: Outcomes) -> str:
         places, rates = [at.position for at in mine], [at.clicked for at in mine]
         color = _COLORS[number % len(_COLORS)]
         _add(figure, f"release {of.release}", places, rates, color, "lines+markers")
-    figure.update_xaxes(title="position in the answer", dtick=1)
+    last = max(at.position for at in found.positions)
+    figure.update_xaxes(title="position in the answer", range=(0.5, last + 0.5))
+    figure.update_xaxes(tick0=1, dtick=1 + last // _TICKS)
     return _shown(figure)
 
 
@@ -52,11 +55,13 @@ def _add(
             "thickness": 1,
         },
         mode=mode,
+        cliponaxis=False,  # points at zero stay whole
         marker={"color": color, "size": 8},
         line={"color": color, "width": 1.5},
     )
 
 
 def _shown(figure: go.Figure) -> str:
+    figure.update_xaxes(ticks="outside", ticklen=6, tickcolor="rgba(0,0,0,0)")
     figure.update_yaxes(title="clicks of impressions", tickformat=".1%", rangemode="tozero")
     return as_html(figure, 360)

@@ -7,7 +7,6 @@ import os
 import shutil
 import time
 from pathlib import Path
-from statistics import quantiles
 
 import pytest
 
@@ -16,6 +15,7 @@ from serving.async_client import AsyncClient
 from serving.client import Client, Event, Request
 from serving.ports import Ports
 from serving.server import ServerOptions, TritonServer
+from tests.benchmarks.after_an_event import change, copy_of_state, show
 
 REPOSITORY = os.environ.get("MILLIRANK_BENCH_RECORD", "")
 RATE, SECONDS, WARM_UP = 200, 30.0, 3.0
@@ -26,21 +26,7 @@ pytestmark = pytest.mark.skipif(not REPOSITORY, reason="make bench-record")
 
 @pytest.fixture(scope="module")
 def folder() -> Path:
-    """Of the state: a copy beside the real one, so on the same disk."""
-    state = Path(REPOSITORY).resolve().parent / "state"
-    copy = state.with_name("state-bench-record")
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(state, copy)
-    return copy
-
-
-def show(what: str, seconds: list[float]) -> None:
-    cuts = quantiles([s * 1000 for s in seconds], n=100)
-    print(
-        f"\n{what}: p50 {cuts[49]:.2f} ms, p99 {cuts[98]:.2f} ms, "
-        f"worst {max(seconds) * 1000:.1f} ms ({len(seconds)})",
-        end="",
-    )
+    return copy_of_state(Path(REPOSITORY), "bench-record")
 
 
 def test_the_disk_alone(folder: Path) -> None:
@@ -94,11 +80,10 @@ def changed(address: str) -> None:
         for turn in range(TURNS):
             user = f"bench-{turn}"
             shown = client.recommend(Request(user))
-            client.record(Event.answering(shown, user, shown.items[0], "click"))
-            start = time.perf_counter()
-            after = client.recommend(Request(user))
-            seconds.append(time.perf_counter() - start)
-            seen += shown.items[0] not in after.items and after.scores != shown.scores
+            event = Event.answering(shown, user, shown.items[0], "click")
+            found = change(client, shown, [event])
+            seconds.append(found.seconds)
+            seen += found.saw
     print(f"\n{seen} of {TURNS} requests saw the event that was acknowledged before")
     show("from the acknowledgement to the changed answer", seconds)
     assert seen == TURNS

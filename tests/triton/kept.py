@@ -36,7 +36,8 @@ class Before:
         rows = self._kind.log()[self._logged :]
         shown = [row for row in rows if row["event"] == IMPRESSION]
         rows = [row for row in rows if row["event"] != IMPRESSION]
-        assert Counter(row["event_id"] for row in rows) == Counter(event_ids)
+        there, wanted = Counter(row["event_id"] for row in rows), Counter(event_ids)
+        assert there == wanted, f"lost {wanted - there}, too many {there - wanted}"
         for user in {row["user_id"] for row in rows}:
             own = [(row["item_id"], row["timestamp"]) for row in rows if row["user_id"] == user]
             before = self._states.get(user, [])

@@ -11,23 +11,18 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ensembles.profiles import Knobs
 from ensembles.step_code import load_step
 from serving.client import Client, ProtocolName, Request
-from serving.ports import Ports
-from serving.server import ServerOptions, TritonServer
-from serving.state_copy import copy_with_progress
-from tests.redis_server import RedisServer, free_port
+from serving.server import TritonServer
 from tests.triton import oracle
 from tests.triton.closed_loop import Asked, ClosedLoop
 from tests.triton.haproxy import RETRIES, Proxy
-from tests.triton.tiny import Tiny, make_release
+from tests.triton.pair import Pair, pair_in
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("MILLIRANK_FAILOVER"), reason="make test-failover"
@@ -43,35 +38,10 @@ WAYS = {
 }
 
 
-@dataclass(frozen=True)
-class Pair:
-    tiny: Tiny
-    redis: RedisServer
-    servers: tuple[TritonServer, TritonServer]
-
-    @property
-    def ports(self) -> tuple[Ports, Ports]:
-        first, second = self.servers
-        return first.options.ports, second.options.ports
-
-
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    folder = tmp_path_factory.mktemp("pair")
-    tiny = make_release(
-        folder / "release", 3, Knobs(instances=1, state_timeout_ms=1000), fused=True
-    )
-    with ExitStack() as stack:
-        redis = stack.enter_context(RedisServer(folder))
-        copy_with_progress(f"lmdb://{tiny.state}", redis.url)
-        options = [
-            ServerOptions(ports=Ports(free_port(), free_port(), free_port()), state=redis.url)
-            for _ in range(2)
-        ]
-        first, second = (
-            stack.enter_context(TritonServer(tiny.repository, option)) for option in options
-        )
-        yield Pair(tiny, redis, (first, second))
+    with pair_in(tmp_path_factory.mktemp("pair")) as running:
+        yield running
 
 
 def test_answers_are_the_same_by_both(pair: Pair, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ensembles.errors import InvalidRequest
-from serving.client import Client, Request
+from ensembles.errors import InvalidRequest, RateLimited
+from ensembles.record import Recording
+from serving.client import Client, Event, Request
 from serving.ports import Ports
 from serving.server import ServerOptions, TritonServer
 from tests.triton import tiny_visual
@@ -24,14 +25,26 @@ from tests.triton.tiny import ITEMS, KNOBS, make_release
 pytestmark = pytest.mark.skipif(
     not shutil.which("prometheus"), reason="needs Prometheus: apt-get install prometheus"
 )
-ROUNDS, RELEASE = 25, "3"
+ROUNDS, RELEASE, PER_MINUTE = 25, "3", 100
 THREE = ("item-1", "item-2", "item-3")
 PICTURE = tiny_visual.picture(tiny_visual.colours(ITEMS)[20])
 KNOWN = [Request("user-1", candidates=THREE), Request("user-2", candidates=THREE)]
 COLD = Request("nobody", candidates=THREE, recent=("no", "such"))
 WITH_PICTURE = Request("user-3", candidates=THREE, image=PICTURE)
 NO_PICTURE = Request("user-3", image=b"not a picture")
-COUNTED = {"rows": 4, "candidates": 12, "cold_starts": 1, "unknown_items": 2, "invalid_requests": 1}
+COUNTED = {
+    "rows": 4,
+    "candidates": 12,
+    "cold_starts": 1,
+    "unknown_items": 2,
+    "invalid_requests": 1,
+    "events_stored": 2,
+    "events_repeated": 1,
+    "events_refused": 1,
+    "events_rate_limited": 1,
+    "events_unwritten": 0,
+    "impressions_dropped": 0,
+}
 """What a round adds to each counter, by construction of the requests above."""
 
 
@@ -42,12 +55,19 @@ def play_round(client: Client) -> None:
     for wrong in (Request(""), NO_PICTURE):
         with pytest.raises(InvalidRequest):
             client.recommend(wrong)
+    event = Event("clicker", "item-1", "click")
+    assert [client.record(event).stored for _ in range(2)] == [True, False]
+    client.record(Event("nobody-knows", "item-2", "click"))
+    with pytest.raises(InvalidRequest):
+        client.record(Event("clicker", "item-1", "klick"))
+    with pytest.raises(RateLimited):  # more at once than a minute may have
+        client.record_many([Event("robot", "item-1", "click") for _ in range(PER_MINUTE + 1)])
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     folder = tmp_path_factory.mktemp("watched")
-    knobs = replace(KNOBS, picture_cache_mb=8)
+    knobs = replace(KNOBS, picture_cache_mb=8, record=Recording(per_minute=PER_MINUTE))
     tiny = make_release(folder, int(RELEASE), knobs, visual=True, fused=True)
     with TritonServer(tiny.repository, ServerOptions(ports=Ports(0, 0, 0))) as server:
         yield server
@@ -69,7 +89,9 @@ def settled(prometheus: Prometheus) -> bool:
     return (
         prometheus.value("sum(millirank_rows_total)") == ROUNDS * COUNTED["rows"]
         and prometheus.value("sum(millirank_bad_images_total)") == ROUNDS
+        and prometheus.value("sum(millirank_events_rate_limited_total)") == ROUNDS
         and prometheus.value("millirank:cold_start_share:rate5m") == pytest.approx(1 / 4)
+        and prometheus.value("millirank:events_limited_share:rate5m") == pytest.approx(1 / 5)
         and prometheus.value("millirank:error_share:rate5m") == pytest.approx(0, abs=1e-6)
         and prometheus.value("millirank:error_budget:left30d") <= 1
         and parts == 6
@@ -98,7 +120,13 @@ def test_counters_hold_what_was_sent(running: TritonServer, watched: Prometheus)
         labelled = f'millirank_{name}_total{{release="{RELEASE}"}}'
         assert watched.value(labelled) == count * ROUNDS
     assert found["millirank_bad_images_total"] == ROUNDS
-    for step, requests in {"features": 4, "ranker": 3, "policy": 3, "preprocess": 2}.items():
+    for step, requests in {
+        "features": 4,
+        "ranker": 3,
+        "policy": 3,
+        "preprocess": 2,
+        "record": 5,
+    }.items():
         counted = f'millirank_step_seconds_count{{step="{step}"}}'
         assert watched.value(counted) == requests * ROUNDS
 
@@ -108,6 +136,9 @@ def test_shares_are_those_of_the_requests(watched: Prometheus) -> None:
     assert watched.value("millirank:unknown_items:per_row") == pytest.approx(2 / 4)
     assert watched.value("millirank:candidates:per_row") == pytest.approx(3)
     assert watched.value("millirank:degraded_share:rate5m") == 0
+    assert watched.value("millirank:events_refused_share:rate5m") == pytest.approx(1 / 5)
+    assert watched.value("millirank:events_limited_share:rate5m") == pytest.approx(1 / 5)
+    assert watched.value("millirank:events_unwritten_share:rate5m") == 0
 
 
 def test_a_callers_mistake_is_no_error_of_ours(watched: Prometheus) -> None:

@@ -80,12 +80,32 @@ def test_events_that_cannot_be_sent(events: list[Event]) -> None:
         encode_events(events)
 
 
-def test_answers_of_something_else() -> None:
-    for contents in ({}, {"accepted": b"\x01"}, {"accepted": b"\x01" * 2, "event_id": bytes(8)}):
-        with pytest.raises(RequestError, match="is this server one of ours"):
-            decode_recorded(contents, 1)
-    answer = {"accepted": b"\x01\x02", "event_id": b"\x01\0\0\0a\x01\0\0\0b"}
-    assert decode_recorded(answer, 2) == [Recorded("a", True), Recorded("b", False)]
+A, B = b"\x01\0\0\0a", b"\x01\0\0\0b"
+NAMED = [Event("u", "i", "click", event_id=name) for name in "ab"]
+
+
+def test_acknowledgements() -> None:
+    answer = {"accepted": b"\x01\x02", "event_id": A + B}
+    assert decode_recorded(answer, NAMED) == [Recorded("a", True), Recorded("b", False)]
+    nameless = [Event("u", "i", "click", event_id=""), NAMED[1]]
+    assert decode_recorded(answer, nameless) == [Recorded("a", True), Recorded("b", False)]
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        {},
+        {"accepted": b"\x01\x02"},
+        {"accepted": b"\x01\x02", "event_id": A},
+        {"accepted": b"\x01", "event_id": A + B},
+        {"accepted": b"\x01\x02\x01", "event_id": A + B + A},
+        {"accepted": b"\x01\x02", "event_id": B + A},  # of other events
+        {"accepted": b"\x01\0", "event_id": A + B},
+    ],
+)
+def test_no_acknowledgement(contents: dict[str, bytes]) -> None:
+    with pytest.raises(RequestError, match="is this server one of ours"):
+        decode_recorded(contents, NAMED)
 
 
 def test_nobody_answers_once_and_the_same_event_goes_again() -> None:
