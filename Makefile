@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .PHONY: help demo test test-slow check docker-files secrets serve render test-damaged bench-beauty \
         bench-compress bench-catalogue bench-posters bench-fashion bench-preprocess bench-growth \
         bench-peers bench-generator bench-shared bench-state bench-record bench-feedback test-failover \
-        test-killed test-retrain test-swaps test-rollbacks loadtest soak requirements sbom \
+        test-killed test-retrain test-swaps test-rollbacks simulate loadtest soak requirements sbom \
         docker-check clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -139,6 +139,9 @@ test-swaps: $(INSTALLED) ## Ten promotions and rollbacks under 200 requests/s, e
 test-rollbacks: $(INSTALLED) ## Bad releases under 100 requests/s: worse, slow and broken ones take themselves back
 	@MILLIRANK_ROLLBACKS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -n 0 \
 	  tests/triton/test_rollbacks.py
+
+simulate: $(INSTALLED) ## Simulated users of MovieLens, five rounds, exploration off and on: table and plot
+	@$(BIN)/millirank simulate builders/presets/simulation.toml
 
 soak: $(INSTALLED) ## Ten minutes at half the capacity: no error, no growth of memory
 	@$(BIN)/millirank loadtest $(REPOSITORY) --scenario soak \

@@ -12,6 +12,7 @@ import click
 from builders.command_line import command_line
 from builders.outcomes_command import outcomes
 from builders.retrain_command import retrain
+from builders.simulate_command import simulate
 from ensembles.errors import MillirankError
 from loadtest.command import loadtest
 from loadtest.latency_command import latency
@@ -109,7 +110,7 @@ def compress(
         raise click.exceptions.Exit(1)
 
 
-for command in (serve, release, state, recommend, record, events, retrain, outcomes):
+for command in (serve, release, state, recommend, record, events, retrain, simulate, outcomes):
     cli.add_command(command)
 
 
