@@ -39,6 +39,12 @@ from builders.command_line import command_line
 @click.option(
     "--explore", default=0.1, show_default=True, help="Share of slots in arm 'on'; 0: no such arm."
 )
+@click.option(
+    "--frozen/--no-frozen",
+    default=True,
+    show_default=True,
+    help="An arm 'frozen' that is never retrained, too.",
+)
 @click.option("--event", default="click", show_default=True, help="Type of event of a click.")
 @click.option("--seed", default=1, show_default=True, help="Same seed, same users and same luck.")
 def simulate(
@@ -53,10 +59,13 @@ def simulate(
     position_bias: float,
     noise: float,
     explore: float,
+    frozen: bool,
     event: str,
     seed: int,
 ) -> None:
     """Play the whole loop of CONFIG with simulated users, with exploration off and on.
+
+    A third arm is never retrained: what retraining does is told from what time does.
 
     Release 1 learns from the known part of the log. What a user did after that is what the user
     would like. In each round users ask a real server for ten items a few times; they look at
@@ -64,7 +73,7 @@ def simulate(
     1 - noise, anything else with chance noise. Clicks go through `record`; then events are
     exported, `retrain` runs, and what it publishes is promoted on the running server.
 
-    Both arms have the same users, and those have the same luck: what differs is what is shown.
+    All arms have the same users, and those have the same luck: what differs is what is shown.
     The same command goes on with a simulation that was stopped, at its last finished round.
     OUT gets simulation.json, simulation.svg and simulation.md; build.log tells of the builds.
 
@@ -99,6 +108,7 @@ def simulate(
         noise=noise,
         requests=requests_per_user,
         explore=explore,
+        frozen=frozen,
         event=event,
     )
     found = run(Settings.load(config, data=data), plan, out, command_line())

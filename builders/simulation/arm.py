@@ -43,6 +43,7 @@ class Arm:
         folder: of the build; everything of the arm lies there, and checkpoints beside it.
         log: takes the lines of builds and retrainings.
         command: for the manifests.
+        retrains: after each round but the last; otherwise the first release is served for ever.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Arm:
     plan: Plan
     log: Log
     command: str
+    retrains: bool = True
 
     @property
     def repository(self) -> Path:
@@ -82,7 +84,7 @@ class Arm:
     def play(
         self, number: int, visited: Callable[[], object], retraining: Callable[[], object]
     ) -> None:
-        """Play a round: serve all users, export, and but for the last one retrain and release.
+        """Play a round: serve all users, export, and, but for the last one, retrain and release.
 
         Args:
             number: of the round, from 0.
@@ -95,7 +97,7 @@ class Arm:
         with TritonServer(self.repository, options) as server:
             visits = self._visits(server.grpc, left, number, visited)
             self._export(visits)
-            if number + 1 < self.plan.rounds:
+            if self.retrains and number + 1 < self.plan.rounds:
                 retraining()
                 compared = self._retrain(server)
                 replace_file(self._compared(number), json.dumps(compared).encode())

@@ -12,6 +12,9 @@ K = 10
 DAY = 86_400
 """Seconds of simulated time that a round takes."""
 _MOST_REQUESTS = 100
+OFF, ON, FROZEN = "off", "on", "frozen"
+"""Arms: with retraining, with exploration, too, and with the first release for ever."""
+TITLES = {OFF: "exploration off", ON: "exploration on", FROZEN: "never retrained"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Plan:
         requests: of a user in a round.
         explore: share of the slots that the second arm explores with; 0: there is no such arm.
         event: type of the event of a click.
+        frozen: whether a third arm serves the first release in every round, without exploration.
     """
 
     rounds: int = 5
@@ -41,6 +45,7 @@ class Plan:
     requests: int = 3
     explore: float = 0.1
     event: str = "click"
+    frozen: bool = True
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -64,4 +69,5 @@ class Plan:
     @property
     def arms(self) -> dict[str, float]:
         """Share of the slots that explore, by the name of the arm."""
-        return {"off": 0.0, "on": self.explore} if self.explore else {"off": 0.0}
+        exploring = {ON: self.explore} if self.explore else {}
+        return {OFF: 0.0, **exploring, **({FROZEN: 0.0} if self.frozen else {})}

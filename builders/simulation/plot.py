@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 from builders.simulation.measures import MEASURES, Estimate
+from builders.simulation.plan import FROZEN, OFF, ON, TITLES
 from builders.simulation.result import Result
 
 _PANELS = ("ndcg10", "clicks_per_request", "coverage", "gini")
-_COLORS = {"off": "#3b7dd8", "on": "#d98e04"}
+_COLORS = {OFF: "#3b7dd8", ON: "#d98e04", FROZEN: "#808890"}
 _TEXT, _GRID = "#808890", "#80889040"  # Readable on white and on black.
 _WIDTH, _HEIGHT = 430, 250
 """Of a panel, in pixels."""
@@ -30,7 +31,7 @@ def plot(found: Result) -> str:
         x = _LEFT + 160 * number
         parts += [
             f'<rect x="{x}" y="10" width="22" height="4" fill="{_COLORS[arm]}"/>',
-            _label(x + 28, 17, f"exploration {arm}", "start"),
+            _label(x + 28, 17, TITLES[arm], "start"),
         ]
     for number, key in enumerate(_PANELS):
         x, y = number % 2 * _WIDTH, 30 + number // 2 * _HEIGHT

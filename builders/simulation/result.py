@@ -8,10 +8,7 @@ from typing import Any
 
 from builders.simulation.arm import Arm
 from builders.simulation.measures import MEASURES, Estimate, Figure
-from builders.simulation.plan import Plan
-
-BASE = "off"
-"""The arm that others are compared with."""
+from builders.simulation.plan import OFF, Plan
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,8 @@ class Round:
         release: that served.
         retrained: how the retraining after it compared; None where there was none.
         figures: by name, as in ``MEASURES``.
-        difference: against the arm without exploration, paired by user; empty for that arm.
+        difference: against the arm that retrains and does not explore, paired by user; empty for
+            that arm.
     """
 
     release: int
@@ -67,7 +65,7 @@ class Result:
                 seen = arm.seen(number)
                 figures = {key: of(seen, world.popular) for key, (_, of) in MEASURES.items()}
                 base = base or figures
-                paired = {} if arm_name == BASE else figures
+                paired = {} if arm_name == OFF else figures
                 found[arm_name].append(
                     Round(
                         int(seen.release),

@@ -16,7 +16,7 @@ from builders.flow import source_hashes
 from builders.settings import Settings
 from builders.simulation.arm import Arm
 from builders.simulation.arm_settings import arm_settings, whole_log
-from builders.simulation.plan import DAY, Plan
+from builders.simulation.plan import DAY, FROZEN, TITLES, Plan
 from builders.simulation.progress import Shown, shown
 from builders.simulation.result import Result
 from builders.simulation.snapshot import write_snapshot
@@ -52,7 +52,7 @@ def simulate(settings: Settings, plan: Plan, out: Path, command: str) -> Result:
             progress.say("reading the log")
             world = _world(settings, plan, log, tell)
             arms = {
-                name: Arm(out / name, mine, world, plan, tell, command)
+                name: Arm(out / name, mine, world, plan, tell, command, retrains=name != FROZEN)
                 for name, mine in chosen.items()
             }
             _play(arms, plan, progress)
@@ -113,14 +113,14 @@ def _play(arms: dict[str, Arm], plan: Plan, progress: Shown) -> None:
     finished: dict[str, int] = {}
     first: Path | None = None
     for name, arm in arms.items():
-        progress.say(f"exploration {name}: first release")
+        progress.say(f"{TITLES[name]}: first release")
         finished[name] = arm.prepare(first)
         first = first or arm.folder
     for name, arm in arms.items():
         users = len(arm.world.likes)
         progress.advance(finished[name] * users)
         for number in range(finished[name], plan.rounds):
-            title = f"exploration {name}: round {number}"
+            title = f"{TITLES[name]}: round {number}"
             progress.say(title)
             arm.play(
                 number,

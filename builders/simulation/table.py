@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 
 from builders.simulation.measures import MEASURES, Estimate
+from builders.simulation.plan import OFF, TITLES
 from builders.simulation.result import Result
 
 _SHARES = ("click_rate", "found", "coverage", "popular_share")
@@ -24,7 +25,7 @@ _SHORT = {  # clicks of impressions are a tenth of the clicks a request
 def rendered(found: Result) -> Table:
     """For a terminal of 80 columns; the intervals stand in the files."""
     table = Table(box=box.SIMPLE_HEAD, padding=0)
-    for title in ("\nround", "ex-\nplore", "re-\nlease"):
+    for title in ("\nround", "\narm", "re-\nlease"):
         table.add_column(title, justify="right", no_wrap=True)
     for title in _SHORT.values():
         table.add_column(title, justify="right", no_wrap=True)
@@ -37,23 +38,30 @@ def rendered(found: Result) -> Table:
 
 def markdown(found: Result) -> str:
     """Tables with 95 % intervals: every round, and what exploration changed."""
-    heads = ["round", "exploration", "release", *(t for t, _ in MEASURES.values()), "then"]
+    heads = ["round", "arm", "release", *(t for t, _ in MEASURES.values()), "then"]
     lines = _table(
         heads,
         [
-            [number, arm, release, *(_interval(k, of) for k, of in figures.items()), outcome]
+            [
+                number,
+                TITLES[arm],
+                release,
+                *(_interval(k, of) for k, of in figures.items()),
+                outcome,
+            ]
             for number, arm, release, figures, outcome in _rows(found)
         ],
     )
-    differences = [
-        [str(number), *(_interval(key, of, "+") for key, of in one.difference.items())]
-        for rounds in found.rounds.values()
-        for number, one in enumerate(rounds)
-        if one.difference
-    ]
-    if differences:
-        heads = ["round", *(title for title, _ in MEASURES.values())]
-        lines += ["", "Exploration on minus off, paired by user:", "", *_table(heads, differences)]
+    heads = ["round", *(title for title, _ in MEASURES.values())]
+    for arm, rounds in found.rounds.items():
+        if arm == OFF:
+            continue
+        rows = [
+            [str(number), *(_interval(key, of, "+") for key, of in one.difference.items())]
+            for number, one in enumerate(rounds)
+        ]
+        title = f"{TITLES[arm].capitalize()}, minus {TITLES[OFF]}, paired by user:"
+        lines += ["", title, "", *_table(heads, rows)]
     return "\n".join(lines) + "\n"
 
 

@@ -57,6 +57,7 @@ def test_the_loop_turns_and_a_killed_one_goes_on(
     assert again.gain.tolist() == pytest.approx([sum(visit.gains) for visit in lost])
     assert again.clicks.tolist() == [len(visit.clicked) for visit in lost]
 
+    assert [one.release for one in found.rounds["frozen"]] == [1, 1]
     for name, share in plan.arms.items():
         rounds = [Seen.load(out / name / "rounds" / f"{number}.npz") for number in range(2)]
         log = pq.read_table([*(out / name / "events").glob("*.parquet")])

@@ -28,6 +28,6 @@ def test_ranges(values: dict[str, Any], rule: str) -> None:
         Plan(**values)
 
 
-def test_no_exploration_no_arm() -> None:
-    assert Plan(explore=0.2).arms == {"off": 0.0, "on": 0.2}
-    assert Plan(explore=0.0).arms == {"off": 0.0}
+def test_arms_that_are_wanted() -> None:
+    assert Plan(explore=0.2).arms == {"off": 0.0, "on": 0.2, "frozen": 0.0}
+    assert Plan(explore=0.0, frozen=False).arms == {"off": 0.0}

@@ -33,6 +33,7 @@ def found() -> Result:
     rounds = {
         "off": [a_round(0.5, PUBLISHED, base=True), a_round(0.25, None, base=True)],
         "on": [a_round(0.125, REFUSED, base=False), a_round(0.375, None, base=False)],
+        "frozen": [a_round(0.625, None, base=False), a_round(0.75, None, base=False)],
     }
     return Result("tiny", Plan(rounds=2), 30, 40, rounds)
 
@@ -42,16 +43,16 @@ def test_the_terminals_table_says_what_became_of_each_round(found: Result) -> No
     console.print(rendered(found))
     text = console.export_text()
     rows = [line.split() for line in text.splitlines() if line[:6].strip().isdecimal()]
-    assert rows[-4][:4] == ["0", "off", "1", "0.500"]
-    assert rows[-4][-2:] == ["release", "2"]
-    assert rows[-3][:4] == ["0", "on", "1", "0.125"]
-    assert [row[-1] for row in rows[-3:]] == ["kept", "-", "-"]
+    assert rows[-6][:4] == ["0", "off", "1", "0.500"]
+    assert rows[-6][-2:] == ["release", "2"]
+    assert rows[-5][:4] == ["0", "on", "1", "0.125"]
+    assert [row[-1] for row in rows[-5:]] == ["kept", "-", "-", "-", "-"]
     assert "…" not in text
 
 
 def test_markdown_has_intervals_and_differences(found: Result) -> None:
     lines = markdown(found).splitlines()
-    assert "| 0 | off | 1 | 0.500 (0.490 to 0.520) |" in lines[2]
+    assert "| 0 | exploration off | 1 | 0.500 (0.490 to 0.520) |" in lines[2]
     assert lines[2].endswith("| 50.0 % (49.0 to 52.0) | release 2 |")
     assert "| 1 | -0.100 (-0.200 to +0.050) |" in lines[-1]
     alone = Result("tiny", Plan(rounds=2, explore=0.0), 30, 40, {"off": found.rounds["off"]})
@@ -69,6 +70,7 @@ def test_the_files_are_whole(found: Result, tmp_path: Path) -> None:
     }
     svg = ElementTree.parse(tmp_path / "simulation.svg").getroot()
     tags = [re.sub(r"\{.*\}", "", element.tag) for element in svg.iter()]
-    assert (tags.count("polygon"), tags.count("polyline"), tags.count("circle")) == (8, 8, 16)
+    assert (tags.count("polygon"), tags.count("polyline"), tags.count("circle")) == (12, 12, 24)
     texts = [element.text for element in svg.iter() if element.text and element.text.strip()]
-    assert {"exploration off", "exploration on", "NDCG@10", "coverage", "round 1"} <= set(texts)
+    arms = {"exploration off", "exploration on", "never retrained"}
+    assert arms | {"NDCG@10", "coverage", "round 1"} <= set(texts)
