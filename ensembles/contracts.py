@@ -106,6 +106,8 @@ SHOWN_SCORE = TensorSpec("score", DataType.FP32, (1,), optional=True)
 PROPENSITY = TensorSpec("propensity", DataType.FP32, (1,), optional=True)
 EXPLORED = TensorSpec("explored", DataType.BOOL, (1,), optional=True)
 """Of one that a release shows which explores: chance, and whether the slot was given away."""
+COLD_START = TensorSpec("cold_start", DataType.BOOL, (1,), optional=True)
+"""Of one: nothing was known of the user."""
 ACCEPTED = TensorSpec("accepted", DataType.UINT8, (1,))
 """1: stored now; 2: it was there already."""
 

@@ -16,7 +16,7 @@ RECORD = Step(
         *(c.USER_ID, c.EVENT_ITEM, c.EVENT, c.TIMESTAMP, c.EVENT_ID),
         *(c.REQUEST_ID, c.POSITION, c.RELEASE),
     ),
-    spare_inputs=(c.SHOWN_SCORE, c.PROPENSITY, c.EXPLORED),
+    spare_inputs=(c.SHOWN_SCORE, c.PROPENSITY, c.EXPLORED, c.COLD_START),
     outputs=(c.ACCEPTED, replace(c.EVENT_ID, optional=False)),
 )
 EVENT_WEIGHTS = {

@@ -23,6 +23,7 @@ CURSOR = "cursor.json"
 EVENTS_A_FILE = 100_000
 _TEXTS = ("user_id", "item_id", "event", "event_id", "request_id")
 _SMALL = ("position", "release")
+_FLAGS = ("explored", "cold_start")
 
 
 def export_events(url: str, out: Path) -> int:
@@ -30,7 +31,7 @@ def export_events(url: str, out: Path) -> int:
 
     Columns: user_id, item_id, event, timestamp (seconds since the epoch), event_id, received
     (seconds, on the server's clock), and request_id, position, release, null where an event
-    answers no recommendation; score, null but for impressions;
+    answers no recommendation; score and cold_start, null but for impressions;
     propensity and explored, null but for those of a release that explores.
     Rows and files are in the order in which events were stored.
 
@@ -105,7 +106,11 @@ def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     except ImportError as e:
         raise MissingExtra("pyarrow", "build") from e
     types = dict.fromkeys(_TEXTS, pa.string()) | dict.fromkeys(_SMALL, pa.int32())
-    types |= {"score": pa.float32(), "propensity": pa.float32(), "explored": pa.bool_()}
+    types |= {
+        "score": pa.float32(),
+        "propensity": pa.float32(),
+        **dict.fromkeys(_FLAGS, pa.bool_()),
+    }
     schema = pa.schema([(name, types.get(name, pa.int64())) for name in rows[0]])
     partial = path.with_name(f".{path.name}.partial")
     parquet.write_table(pa.Table.from_pylist(list(rows), schema), partial)

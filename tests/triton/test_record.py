@@ -157,6 +157,7 @@ def assert_shown(url: str, answer: Recommendation) -> None:
         (item, place, 3, "impression") for place, item in enumerate(answer.items, start=1)
     ]
     assert [r["score"] for r in rows] == pytest.approx(answer.scores, abs=1e-5)
+    assert {r["cold_start"] for r in rows} == {False}
 
 
 def test_a_server_on_redis(tmp_path: Path) -> None:

@@ -77,7 +77,9 @@ class TritonPythonModel:
             good = (c for c in chosen if not isinstance(c, Exception))
             self.count_own(0, sum(int(c["explored"].sum()) for c in good))
         return [
-            c if isinstance(c, Exception) else {**c, "degraded": t["degraded"]}
+            c
+            if isinstance(c, Exception)
+            else {**c, "degraded": t["degraded"], "history": t["history"]}
             for t, c in zip(tensors, chosen, strict=True)
         ]
 

@@ -37,7 +37,7 @@ def test_one_process_writes_and_nothing_is_made_up() -> None:
     assert not [path for path in files if path.match("record/warmup/*")]
     assert [t.name for t in config.input] == [
         *(t.name for t in RECORD.inputs),
-        *("score", "propensity", "explored"),
+        *("score", "propensity", "explored", "cold_start"),
     ]
     assert [t.name for t in config.input if not t.optional] == ["user_id", "item_id", "event"]
 

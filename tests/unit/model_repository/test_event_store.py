@@ -133,6 +133,7 @@ def test_what_a_line_says(fresh: Fresh) -> None:
         "score": None,
         "propensity": None,
         "explored": None,
+        "cold_start": None,
     }
     assert (bare["request_id"], bare["position"], bare["release"]) == (None, None, None)
     assert kind.state([], "ü") == []

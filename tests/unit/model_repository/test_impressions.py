@@ -28,7 +28,12 @@ def request(request_id: str, *users: bytes) -> Any:
 
 def answer(*rows: list[bytes]) -> dict[str, Any]:
     items = np.array(rows, object)
-    return {"item_id": items, "score": np.arange(items.size, dtype=np.float32).reshape(items.shape)}
+    return {
+        "item_id": items,
+        "score": np.arange(items.size, dtype=np.float32).reshape(items.shape),
+        "history": np.ones((len(rows), 3), np.int32),
+        "degraded": np.zeros((len(rows), 1), np.bool_),
+    }
 
 
 def shown(share: float, asked: list[tuple[Any, Any]], send: Any = None) -> tuple[list[Any], int]:
@@ -49,9 +54,9 @@ def test_each_item_with_its_place_and_score_is_logged_and_joins_no_state() -> No
     rules = RECORD.Rules({"impression": 0.0}, 256, 300, 7.0)
     events = rules.events(tensors, NOW)
     assert [(e.user_id, e.item_id, e.position, e.score, e.event_id) for e in events] == [
-        ("u", "a", 1, 0.0, "r-0-1"),
-        ("u", "b", 2, 1.0, "r-0-2"),
-        ("v", "c", 1, 2.0, "r-1-1"),
+        ("u", "a", 1, 0.0, "r-7-0-1"),
+        ("u", "b", 2, 1.0, "r-7-0-2"),
+        ("v", "c", 1, 2.0, "r-7-1-1"),
     ]
     assert {(e.event, e.request_id, e.release, e.counts) for e in events} == {
         ("impression", "r", 7, False)
@@ -76,13 +81,22 @@ def test_what_a_release_explores_is_logged_with_its_chance() -> None:
         RULES.events(tensors, NOW)
 
 
+def test_answers_to_users_of_whom_nothing_is_known_say_so() -> None:
+    rows = answer([b"a"], [b"b"], [b"c"])
+    rows["history"][1:, -1] = 0
+    rows["degraded"][2] = True  # something is known of this one, and could not be read
+    (tensors,), _ = shown(1.0, [(request("r", b"u", b"v", b"w"), rows)])
+    events = RULES.events(tensors, NOW)
+    assert [RECORD.row_of(e.line())["cold_start"] for e in events] == [False, True, False]
+
+
 def test_a_line_of_a_server_that_did_not_explore() -> None:
     (tensors,), _ = shown(1.0, [(request("r", b"u"), answer([b"a"]))])
     (event,) = RULES.events(tensors, NOW)
-    old = event.line().replace(b",null,null]", b"]")
+    old = event.line().replace(b",null,null,false]", b"]")
     assert len(json.loads(old)) == 10
     row = RECORD.row_of(old)
-    assert row == RECORD.row_of(event.line())
+    assert row == RECORD.row_of(event.line()) | {"cold_start": None}
     assert (row["score"], row["propensity"], row["explored"]) == (0.0, None, None)
 
 

@@ -68,6 +68,7 @@ def test_each_export_writes_what_is_new(state: Kind, tmp_path: Path) -> None:
         "score": None,
         "propensity": None,
         "explored": None,
+        "cold_start": None,
     }
     types = {field.name: str(field.type) for field in pq.read_schema(next(out.glob("*.parquet")))}
     assert (types["timestamp"], types["position"], types["request_id"]) == (

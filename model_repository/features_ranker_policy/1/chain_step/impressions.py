@@ -84,9 +84,12 @@ def rows_of(
 ) -> Iterator[Tensors]:
     """One row a slot that is used, as ``record`` takes them."""
     rows, slots = np.nonzero(answer["item_id"] != b"")
+    cold = (answer["history"][:, -1] == 0) & ~answer["degraded"][:, 0]
     for start in range(0, len(rows), _ROWS):
         row, slot = rows[start : start + _ROWS], slots[start : start + _ROWS]
-        ids = [f"{request_id}-{r}-{s + 1}".encode() for r, s in zip(row, slot, strict=True)]
+        # With the release: while one is tried, each answers some rows, and counts them from 0.
+        own = f"{request_id}-{release}"
+        ids = [f"{own}-{r}-{s + 1}".encode() for r, s in zip(row, slot, strict=True)]
         yield {
             "user_id": _column(users[row], np.object_),
             "item_id": _column(answer["item_id"][row, slot], np.object_),
@@ -96,6 +99,7 @@ def rows_of(
             "position": _column(slot + 1, np.int32),
             "release": _column([release] * len(row), np.int32),
             "score": _column(answer["score"][row, slot], np.float32),
+            "cold_start": _column(cold[row], np.bool_),
             **{n: _column(answer[n][row, slot], k) for n, k in _EXPLORED.items() if n in answer},
         }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 COLUMNS = (
     *("user_id", "item_id", "event", "timestamp", "event_id"),
     *("request_id", "position", "release", "received", "score"),
-    *("propensity", "explored"),
+    *("propensity", "explored", "cold_start"),
 )
 """Of a line, which is a JSON array: an order that later versions may only add to."""
 _FEWEST = 10
@@ -33,6 +33,7 @@ class Event:
         score: with which the item was shown; None but for impressions.
         propensity: chance with which its place showed the item, given the places before it;
             explored: the place was given to exploration; None where the release does not explore.
+        cold_start: nothing was known of the user; None but for impressions.
         counts: the type has a weight above 0, so the event joins the user's state.
     """
 
@@ -48,6 +49,7 @@ class Event:
     score: float | None = None
     propensity: float | None = None
     explored: bool | None = None
+    cold_start: bool | None = None
     counts: bool = True
 
     def line(self) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,14 @@ Tensors = Mapping[str, NDArray[Any]]
 _REQUIRED = ("user_id", "item_id", "event")
 _TEXTS = (*_REQUIRED, "event_id", "request_id")
 _NUMBERS = ("timestamp", "position", "release")
+_SHOWN: dict[str, Callable[[Any], Any]] = {
+    "score": lambda value: round(value, 6),
+    # Chances can be small: digits that count, and not those behind the point.
+    "propensity": lambda value: float(f"{value:.6g}"),
+    "explored": bool,
+    "cold_start": bool,
+}
+"""Of an impression, as it stands in the log."""
 _DAY = 86_400
 
 
@@ -83,16 +91,14 @@ class Rules:
                 position=position,
                 release=release,
                 received=now,
-                score=score,
-                propensity=propensity,
-                explored=explored,
                 counts=self.weights[event] > 0,
+                **shown,
             )
-            for (user, item, event, event_id, request_id), (timestamp, position, release), (
-                score,
-                propensity,
-                explored,
-            ) in zip(
+            for (user, item, event, event_id, request_id), (
+                timestamp,
+                position,
+                release,
+            ), shown in zip(
                 zip(*texts, strict=True),
                 zip(*numbers, strict=True),
                 _shown(tensors, rows),
@@ -142,21 +148,15 @@ def _numbers(name: str, tensor: NDArray[Any] | None, rows: int) -> list[int]:
     return numbers
 
 
-def _shown(tensors: Tensors, rows: int) -> Iterator[tuple[float | None, float | None, bool | None]]:
-    """Score, propensity and whether it was exploration, of each row."""
-    score, propensity, explored = (
-        tensors[name].ravel() if name in tensors else None
-        for name in ("score", "propensity", "explored")
-    )
+def _shown(tensors: Tensors, rows: int) -> list[dict[str, Any]]:
+    """What an impression says beside a user's events, of each row."""
+    found = {name: tensors[name].ravel() for name in _SHOWN if name in tensors}
+    score, propensity = found.get("score"), found.get("propensity")
     if score is not None and not np.isfinite(score).all():
         raise BadRequest("score: expected finite numbers, got others")
     if propensity is not None and not ((propensity >= 0) & (propensity <= 1)).all():
         raise BadRequest("propensity: expected numbers from 0 to 1, got others")
-    nothing = [None] * rows
-    return zip(
-        nothing if score is None else [round(s, 6) for s in score.tolist()],
-        # Chances can be small: digits that count, and not those behind the point.
-        nothing if propensity is None else [float(f"{p:.6g}") for p in propensity.tolist()],
-        nothing if explored is None else explored.tolist(),
-        strict=True,
-    )
+    columns = {name: map(_SHOWN[name], values.tolist()) for name, values in found.items()}
+    if not columns:
+        return [{}] * rows
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
