@@ -40,8 +40,8 @@ Scorer.score = _slowly
 WRONG = """
 import itertools
 _answer, _turns = answer, itertools.count(1)
-def answer(requests, item_ids):
-    answers, turn = _answer(requests, item_ids), next(_turns)
+def answer(requests, **more):
+    answers, turn = _answer(requests, **more), next(_turns)
     if turn > {after} and turn % 3:
         answers = [{{**one, "item_id": one["item_id"][:, ::-1].copy()}} for one in answers]
     return answers

@@ -30,17 +30,17 @@ Scorer.score = _slowly
 """
 WORSE = """
 _answer = answer
-def answer(requests, item_ids):
-    answers = _answer(requests, item_ids)
+def answer(requests, **more):
+    answers = _answer(requests, **more)
     return [{**one, "item_id": one["item_id"][:, ::-1].copy()} for one in answers]
 """
 BROKEN = """
 import itertools
 _unbroken, _turns = answer, itertools.count(1)
-def answer(requests, item_ids):
+def answer(requests, **more):
     if next(_turns) > 50:  # after the warm-up
         raise ValueError("broken on purpose")
-    return _unbroken(requests, item_ids)
+    return _unbroken(requests, **more)
 """
 SPOILED = {
     "slow": ("ranker_step/scorer.py", SLOW),
