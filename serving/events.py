@@ -111,7 +111,10 @@ def decode_recorded(contents: Mapping[str, bytes], events: Sequence[Event]) -> l
         RequestError: the answer is not what this client understands, or is of other events.
     """
     accepted = contents.get(c.ACCEPTED.name, b"")
-    ids = split_bytes(contents.get(c.EVENT_ID.name, b""))
+    try:
+        ids = split_bytes(contents.get(c.EVENT_ID.name, b""))
+    except struct.error:
+        ids = []
     # The server makes an id for an event without one.
     theirs = [e.event_id.encode() or i for e, i in zip(events, ids, strict=False)]
     alike = ids == theirs and len(ids) == len(accepted) == len(events)

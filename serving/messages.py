@@ -155,7 +155,7 @@ def decode(
         RequestError: the answer is not what this client understands.
     """
     try:
-        ids = split_bytes(contents[c.ITEM_ID.name])
+        ids = [i.decode() for i in split_bytes(contents[c.ITEM_ID.name])]
         scores = struct.unpack(f"<{len(ids)}f", contents[c.SCORE.name])
         versions = _releases(contents, rows, release)
         # An older server does not say.
@@ -171,7 +171,7 @@ def decode(
         used = [i for i in range(start, start + slots) if ids[i]]
         answers.append(
             Recommendation(
-                tuple(ids[i].decode() for i in used),
+                tuple(ids[i] for i in used),
                 tuple(scores[i] for i in used),
                 versions[row],
                 seconds,

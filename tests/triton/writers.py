@@ -21,6 +21,7 @@ class Writers:
     def __init__(self, address: str, seed: int) -> None:
         self.acknowledged: list[Event] = []
         self.refused: Counter[str] = Counter()
+        self.broken: list[Exception] = []
         self._address = address
         self._over = threading.Event()
         self._threads = [
@@ -31,6 +32,13 @@ class Writers:
             thread.start()
 
     def _write(self, chance: random.Random) -> None:
+        try:
+            self._write_on(chance)
+        except Exception as e:
+            self.broken.append(e)
+            raise
+
+    def _write_on(self, chance: random.Random) -> None:
         with Client(self._address, timeout=5) as client:
             while not self._over.is_set():
                 at = int(time.time()) - chance.randrange(100)
@@ -60,3 +68,4 @@ class Writers:
         for thread in self._threads:
             thread.join(BACK_SECONDS)
             assert not thread.is_alive(), f"nothing is acknowledged any more: {self.refused}"
+        assert not self.broken, "a client raises what no caller expects"

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from ensembles.errors import InvalidRequest, RateLimited, RequestError, ServerUnavailable
 from ensembles.record import RECORD
@@ -104,6 +106,14 @@ def test_acknowledgements() -> None:
     ],
 )
 def test_no_acknowledgement(contents: dict[str, bytes]) -> None:
+    with pytest.raises(RequestError, match="is this server one of ours"):
+        decode_recorded(contents, NAMED)
+
+
+@given(st.fixed_dictionaries({}, optional={"accepted": st.binary(), "event_id": st.binary()}))
+@example({"accepted": b"\x01\x01", "event_id": b"\xff"})
+def test_stray_bytes_are_no_acknowledgement(contents: dict[str, bytes]) -> None:
+    """As clients of a server whose process was killed have got them."""
     with pytest.raises(RequestError, match="is this server one of ours"):
         decode_recorded(contents, NAMED)
 

@@ -95,6 +95,7 @@ def test_degraded_rows_are_marked_and_older_servers_do_not_say() -> None:
         ({"item_id": bytes_of("a")}, "1"),
         ({"item_id": bytes_of("a"), "score": b"\x00"}, "1"),
         ({"item_id": b"\x01", "score": b""}, "1"),
+        ({"item_id": b"\x01\x00\x00\x00\xff", "score": bytes(4)}, "1"),
         ({"item_id": bytes_of("a"), "score": bytes(4)}, "one"),
     ],
 )
