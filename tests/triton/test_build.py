@@ -169,6 +169,7 @@ def test_an_answer_that_differs_from_the_offline_pipeline_is_not_published(
     assert not (tmp_path / "repository").exists()
 
 
+@pytest.mark.slow
 def test_a_compressed_release_is_served_as_it_was_built(tmp_path, log):
     passes = [
         {"kind": "prune_channels", "keep": 0.5, "max_slowdown": 1.0},

@@ -98,7 +98,11 @@ def test_what_is_copied_reaches_the_build_and_data_does_not() -> None:
         *("loadtest/__init__.py", "loadtest/command.py", "loadtest/latency_command.py"),
         *("loadtest/release", "model_repository/features/1"),
         *(f"builders/{name}.py" for name in ("__init__", "torchvision_operators", "command_line")),
-        *("builders/outcomes_command.py", "builders/retrain_command.py"),
+        *(
+            "builders/outcomes_command.py",
+            "builders/retrain_command.py",
+            "builders/simulate_command.py",
+        ),
         "model_repository/record/1",
     }
 

@@ -77,7 +77,7 @@ def test_shadow_and_canary(repository: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(trials_module, "read_snapshot", read)
     monkeypatch.setattr(trials_module, "held_out", lambda *_: [])
-    monkeypatch.setattr(trials_module, "probe", lambda *_: Probe(9, 0.25, 0.26, 0.01))
+    monkeypatch.setattr(trials_module, "probe", lambda *_: iter([Probe(9, 0.25, 0.26, 0.01)]))
     run(repository, "stage")
     short = ("--minutes", "0.0001")
     said = words(run(repository, "shadow", "--share", "20%", *short))
