@@ -7,7 +7,6 @@ a folder that exists is complete.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from builders.settings import Settings
 from ensembles.errors import BuildError, did_you_mean
 from serving.durable import sync, sync_tree
+from serving.file_lock import hold
 
 _SOURCE = Path(__file__).resolve().parents[1]
 _KEPT = 3
@@ -115,18 +115,16 @@ def build_lock(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / ".lock").open("w")
+        held = hold(folder / ".lock")
+    except BlockingIOError:
+        raise BuildError(
+            f"another build is running in {folder}; wait for it or choose another --out"
+        ) from None
     except OSError as e:
         raise BuildError(
             f"cannot write to the build folder {folder}: {e.strerror}; choose another with --out"
         ) from e
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BuildError(
-                f"another build is running in {folder}; wait for it or choose another --out"
-            ) from None
+    with held:
         yield
 
 

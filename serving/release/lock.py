@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ensembles.errors import ReleaseError
+from serving.file_lock import hold
 
 
 @contextmanager
@@ -19,15 +19,13 @@ def release_lock(repository: Path) -> Iterator[None]:
     """
     path = repository.resolve().parent / ".releases.lock"
     try:
-        handle = path.open("w")
+        held = hold(path)
+    except BlockingIOError:
+        raise ReleaseError(
+            f"another command is changing the releases of {repository}; "
+            "wait for its end, or stop it"
+        ) from None
     except OSError as e:
         raise ReleaseError(f"cannot write the lock {path}: {e.strerror}") from e
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ReleaseError(
-                f"another command is changing the releases of {repository}; "
-                "wait for its end, or stop it"
-            ) from None
+    with held:
         yield

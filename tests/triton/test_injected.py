@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ensembles.step_code import load_step
 from loadtest.budget import Part
 from loadtest.objective import Objective, judge
 from loadtest.record import RunRecord
@@ -23,7 +21,7 @@ from loadtest.tracing import Tracing
 from loadtest.traffic import DRAWN
 from serving.ports import Ports
 from serving.server import ServerOptions, TritonServer
-from tests.triton import oracle
+from tests.triton.held_out import hold_out_first_answers
 from tests.triton.tiny import KNOBS, Tiny, make_release
 
 ASKED_BEFORE = len(range(0, DRAWN, DRAWN // 300))  # as loadtest.player has it
@@ -55,12 +53,7 @@ def tiny(request: pytest.FixtureRequest, tmp_path: Path) -> Tiny:
     tiny = make_release(
         tmp_path, release=3, knobs=knobs, fused=getattr(request, "param", "fused") == "fused"
     )
-    folder = tiny.repository / "features" / "3"
-    tables = load_step(folder).Tables.load(folder / "tables")
-    users = [user for user in tiny.users if user != "everything"]
-    first = [oracle.recommend(tiny, tables, user, 1)[0][0] for user in users]
-    about = tiny.repository / "recommend" / "3" / "holdout.json"
-    about.write_text(json.dumps({"users": users, "items": first}))
+    hold_out_first_answers(tiny, 3)
     return tiny
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +10,9 @@ from ensembles.fuse import FUSED
 from ensembles.profiles import Knobs
 from ensembles.recommend import chains
 from ensembles.render import write_configs
-from ensembles.step_code import load_step
 from serving.manifest import write_manifest
 from serving.version_folders import configs_folder, make_current, models_of, precompile
-from tests.triton import oracle
+from tests.triton.held_out import hold_out_first_answers
 from tests.triton.tiny import CANDIDATES, HISTORY, KNOBS, Tiny, make_release
 
 KNOBS_OF_COPIES = replace(
@@ -52,12 +50,7 @@ SPOILED = {
 def make_first(folder: Path) -> Tiny:
     """Release 1 is current; the item held out of each user is the first of its answer."""
     tiny = make_release(folder, 1, knobs=replace(KNOBS, instances=1), fused=True)
-    step = tiny.repository / "features" / "1"
-    tables = load_step(step).Tables.load(step / "tables")
-    users = [user for user in tiny.users if user != "everything"]
-    first = [oracle.recommend(tiny, tables, user, 1)[0][0] for user in users]
-    about = tiny.repository / "recommend" / "1" / "holdout.json"
-    about.write_text(json.dumps({"users": users, "items": first}))
+    hold_out_first_answers(tiny, 1)
     _describe(tiny.repository, 1, KNOBS_OF_COPIES)
     make_current(tiny.repository, 1)
     return tiny
